@@ -1,0 +1,15 @@
+"""A function tool as results carry it."""
+
+from typing import Literal
+
+from ..._models import BaseModel
+from ..shared.function_definition import FunctionDefinition
+
+__all__ = ["ChatCompletionFunctionTool"]
+
+
+class ChatCompletionFunctionTool(BaseModel):
+    """A function tool."""
+
+    function: FunctionDefinition
+    type: Literal["function"]

@@ -1,0 +1,18 @@
+"""A function that the model may call."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import Required, TypedDict
+
+from ..shared_params.function_definition import FunctionDefinition
+
+__all__ = ["ChatCompletionFunctionToolParam"]
+
+
+class ChatCompletionFunctionToolParam(TypedDict, total=False):
+    """A function that the model may call."""
+
+    function: Required[FunctionDefinition]
+    type: Required[Literal["function"]]

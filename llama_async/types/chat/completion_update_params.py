@@ -1,0 +1,15 @@
+"""What can be changed in a stored chat completion."""
+
+from __future__ import annotations
+
+from typing_extensions import Required, TypedDict
+
+from ..shared_params.metadata import Metadata
+
+__all__ = ["CompletionUpdateParams"]
+
+
+class CompletionUpdateParams(TypedDict, total=False):
+    """New metadata of a stored chat completion."""
+
+    metadata: Required[Metadata | None]

@@ -1,0 +1,33 @@
+"""A chat completion whose content was parsed into an object."""
+
+from typing import Generic, TypeVar
+
+from ..._models import GenericModel
+from .chat_completion import ChatCompletion, Choice
+from .chat_completion_message import ChatCompletionMessage
+from .parsed_function_tool_call import ParsedFunctionToolCall
+
+__all__ = ["ParsedChatCompletion", "ParsedChoice"]
+
+ContentType = TypeVar("ContentType")
+
+
+class ParsedChatCompletionMessage(ChatCompletionMessage, GenericModel, Generic[ContentType]):
+    """A message with its parsed content."""
+
+    parsed: ContentType | None = None
+    """`None` where the content was refused or no type was given."""
+
+    tool_calls: list[ParsedFunctionToolCall] | None = None
+
+
+class ParsedChoice(Choice, GenericModel, Generic[ContentType]):
+    """An alternative answer with its parsed content."""
+
+    message: ParsedChatCompletionMessage[ContentType]
+
+
+class ParsedChatCompletion(ChatCompletion, GenericModel, Generic[ContentType]):
+    """A complete answer with its parsed content."""
+
+    choices: list[ParsedChoice[ContentType]]

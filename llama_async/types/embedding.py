@@ -1,0 +1,17 @@
+"""One embedding vector."""
+
+from typing import Literal
+
+from .._models import BaseModel
+
+__all__ = ["Embedding"]
+
+
+class Embedding(BaseModel):
+    """One vector and the index of its input."""
+
+    embedding: list[float]
+    """As long as the model's dimension or the requested one."""
+
+    index: int
+    object: Literal["embedding"]

@@ -1,0 +1,13 @@
+"""The answer to deleting a model."""
+
+from .._models import BaseModel
+
+__all__ = ["ModelDeleted"]
+
+
+class ModelDeleted(BaseModel):
+    """Confirms the deletion of a model."""
+
+    id: str
+    deleted: bool
+    object: str

@@ -1,0 +1,13 @@
+"""Asks for plain text, the default."""
+
+from typing import Literal
+
+from ..._models import BaseModel
+
+__all__ = ["ResponseFormatText"]
+
+
+class ResponseFormatText(BaseModel):
+    """Plain text."""
+
+    type: Literal["text"]

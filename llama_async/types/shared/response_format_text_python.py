@@ -1,0 +1,13 @@
+"""Asks for Python source."""
+
+from typing import Literal
+
+from ..._models import BaseModel
+
+__all__ = ["ResponseFormatTextPython"]
+
+
+class ResponseFormatTextPython(BaseModel):
+    """Python source."""
+
+    type: Literal["python"]

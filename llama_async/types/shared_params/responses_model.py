@@ -1,0 +1,5 @@
+"""Model names of the responses endpoint, and any string."""
+
+from ..shared.responses_model import ResponsesModel
+
+__all__ = ["ResponsesModel"]
