@@ -1,0 +1,41 @@
+# Adds upstream's static libraries: llama, llama-common, mtmd and the ggml backends.
+
+include("${CMAKE_CURRENT_LIST_DIR}/backends.cmake")
+
+set(BUILD_SHARED_LIBS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# Symbols of ours must not meet those of another libllama in the process (docs/design.md, D16); hidden ones may also
+# be inlined, which interposable ones of a shared object may not.
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+
+llama_async_default(LLAMA_BUILD_COMMON ON)
+llama_async_default(LLAMA_BUILD_MTMD ON)
+llama_async_default(LLAMA_BUILD_TESTS OFF)
+llama_async_default(LLAMA_BUILD_EXAMPLES OFF)
+llama_async_default(LLAMA_BUILD_TOOLS OFF)
+llama_async_default(LLAMA_BUILD_SERVER OFF)
+llama_async_default(LLAMA_BUILD_APP OFF)
+llama_async_default(LLAMA_BUILD_UI OFF)
+llama_async_default(LLAMA_TESTS_INSTALL OFF)
+llama_async_default(LLAMA_OPENSSL OFF)
+llama_async_default(LLAMA_SUBPROCESS OFF)
+llama_async_default(LLAMA_ALL_WARNINGS OFF) # upstream's warnings are upstream's to mend
+# Off: a wheel that needs no libgomp; ggml's own threadpool, whose poll level and affinity can be set, is compiled out
+# otherwise; and ThreadSanitizer does not understand libgomp's barriers.
+llama_async_default(GGML_OPENMP OFF)
+
+add_subdirectory("${LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
+
+# GCC drops the stores that fill the AMX tile configuration (amx_barrier.h says why). Clang does not.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    get_property(_targets DIRECTORY "${LLAMA_CPP_DIR}/ggml/src" PROPERTY BUILDSYSTEM_TARGETS)
+    list(FILTER _targets INCLUDE REGEX "^ggml-cpu(-[a-z0-9_]+)?$")
+    if(_targets)
+        list(GET _targets 0 _target) # all variants are targets of one directory and share its source properties
+        file(GLOB _amx_sources "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/amx/*.cpp")
+        set_property(SOURCE ${_amx_sources} TARGET_DIRECTORY ${_target} APPEND PROPERTY
+            COMPILE_OPTIONS -include "${CMAKE_CURRENT_LIST_DIR}/amx_barrier.h")
+    endif()
+endif()
