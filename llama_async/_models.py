@@ -122,7 +122,7 @@ class BaseModel(pydantic.BaseModel):
 
     def __str__(self) -> str:
         # pydantic leaves the class name out of str(); the reference keeps it.
-        return f"{self.__repr_name__()}({self.__repr_str__(', ')})"
+        return repr(self)
 
     @classmethod
     def construct(cls, /, _fields_set: set[str] | None = None, **values: Any) -> Self:
@@ -162,7 +162,7 @@ else:
 
 def add_request_id(obj: BaseModel, request_id: str | None) -> None:
     """Set the id of the request on a top-level result; it is no field and never dumped."""
-    obj._request_id = request_id
+    obj._request_id = request_id  # noqa: SLF001 - public by the reference's contract, underscore and all
 
 
 # -- building without validation ---------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ _set_private = pydantic.BaseModel.__dict__["__pydantic_private__"].__set__
 
 
 def _assemble(model: type[_ModelT], content: dict[str, Any], fields_set: set[str], extra: dict[str, Any]) -> _ModelT:
-    instance = model.__new__(model)
+    instance = object.__new__(model)
     _set_dict(instance, content)
     _set_fields_set(instance, fields_set)
     _set_extra(instance, extra)
@@ -190,7 +190,7 @@ class Builder(Protocol[_ModelT_co]):
         """Make one instance; fields not named take the builder's constant, else their default."""
 
 
-def make_builder(model: type[_ModelT], **constants: Any) -> Builder[_ModelT]:
+def make_builder(model: type[_ModelT], /, **constants: Any) -> Builder[_ModelT]:
     """Return a function that makes instances of `model` from trusted fields, without validating or copying them.
 
     The result equals a validated instance: every field is present in declared order, the given ones and the constants
@@ -205,10 +205,10 @@ def make_builder(model: type[_ModelT], **constants: Any) -> Builder[_ModelT]:
     defaults = {name: _default(field) for name, field in model.model_fields.items()}
     known = frozenset(defaults)
     if unknown := constants.keys() - known:
-        raise TypeError(f"{model.__name__} has no field {sorted(unknown)[0]!r}")
+        raise TypeError(f"{model.__name__} has no field {min(unknown)!r}")
     mutable = {name for name, value in defaults.items() if isinstance(value, (list, dict, set))}
     if mutable:
-        raise TypeError(f"{model.__name__}.{sorted(mutable)[0]} has a mutable default, which instances would share")
+        raise TypeError(f"{model.__name__}.{min(mutable)} has a mutable default, which instances would share")
     template = {**defaults, **constants}
     n_fields = len(template)
     new = object.__new__
@@ -231,19 +231,18 @@ def make_builder(model: type[_ModelT], **constants: Any) -> Builder[_ModelT]:
 
 def build(model: type[_ModelT], /, **fields: Any) -> _ModelT:
     """Make one instance of `model` from trusted fields without validation, as `make_builder` does."""
-    return _cached_builder(model)(**fields)
+    instance: _ModelT = _plain_builder(model)(**fields)
+    return instance
 
 
-@cache
-def _cached_builder(model: type[_ModelT]) -> Builder[_ModelT]:
-    return make_builder(model)
+_plain_builder = cache(make_builder)
 
 
 # -- construction from data of unknown quality -------------------------------------------------------------------------
 
 
 def _default(field: FieldInfo) -> Any:
-    value = field.get_default(call_default_factory=True, validated_data={})
+    value = field.get_default(call_default_factory=True)
     return None if value is PydanticUndefined else value
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from httpx import Timeout as Timeout
+    from httpx import Timeout
 
     NoneType: type[None]
 else:

@@ -5,44 +5,41 @@ Names are imported from their modules when first used, which keeps the import of
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_exports
+from llama_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from . import chat as chat
-    from . import shared as shared
-    from . import shared_params as shared_params
-    from .chat_model import ChatModel as ChatModel
-    from .completion import Completion as Completion
-    from .completion_choice import CompletionChoice as CompletionChoice
-    from .completion_create_params import CompletionCreateParams as CompletionCreateParams
-    from .completion_usage import CompletionUsage as CompletionUsage
-    from .create_embedding_response import CreateEmbeddingResponse as CreateEmbeddingResponse
-    from .embedding import Embedding as Embedding
-    from .embedding_create_params import EmbeddingCreateParams as EmbeddingCreateParams
-    from .embedding_model import EmbeddingModel as EmbeddingModel
-    from .model import Model as Model
-    from .model_deleted import ModelDeleted as ModelDeleted
-    from .shared.all_models import AllModels as AllModels
-    from .shared.comparison_filter import ComparisonFilter as ComparisonFilter
-    from .shared.compound_filter import CompoundFilter as CompoundFilter
-    from .shared.custom_tool_input_format import CustomToolInputFormat as CustomToolInputFormat
-    from .shared.decision_input_json import DecisionInputJSON as DecisionInputJSON
-    from .shared.decision_question_input_image import DecisionQuestionInputImage as DecisionQuestionInputImage
-    from .shared.decision_question_input_part import DecisionQuestionInputPart as DecisionQuestionInputPart
-    from .shared.decision_question_input_text import DecisionQuestionInputText as DecisionQuestionInputText
-    from .shared.error_object import ErrorObject as ErrorObject
-    from .shared.function_definition import FunctionDefinition as FunctionDefinition
-    from .shared.function_parameters import FunctionParameters as FunctionParameters
-    from .shared.metadata import Metadata as Metadata
-    from .shared.oauth_error_code import OAuthErrorCode as OAuthErrorCode
-    from .shared.reasoning import Reasoning as Reasoning
-    from .shared.reasoning_effort import ReasoningEffort as ReasoningEffort
-    from .shared.response_format_json_object import ResponseFormatJSONObject as ResponseFormatJSONObject
-    from .shared.response_format_json_schema import ResponseFormatJSONSchema as ResponseFormatJSONSchema
-    from .shared.response_format_text import ResponseFormatText as ResponseFormatText
-    from .shared.response_format_text_grammar import ResponseFormatTextGrammar as ResponseFormatTextGrammar
-    from .shared.response_format_text_python import ResponseFormatTextPython as ResponseFormatTextPython
-    from .shared.responses_model import ResponsesModel as ResponsesModel
+    from .chat_model import ChatModel
+    from .completion import Completion
+    from .completion_choice import CompletionChoice
+    from .completion_create_params import CompletionCreateParams
+    from .completion_usage import CompletionUsage
+    from .create_embedding_response import CreateEmbeddingResponse
+    from .embedding import Embedding
+    from .embedding_create_params import EmbeddingCreateParams
+    from .embedding_model import EmbeddingModel
+    from .model import Model
+    from .model_deleted import ModelDeleted
+    from .shared.all_models import AllModels
+    from .shared.comparison_filter import ComparisonFilter
+    from .shared.compound_filter import CompoundFilter
+    from .shared.custom_tool_input_format import CustomToolInputFormat
+    from .shared.decision_input_json import DecisionInputJSON
+    from .shared.decision_question_input_image import DecisionQuestionInputImage
+    from .shared.decision_question_input_part import DecisionQuestionInputPart
+    from .shared.decision_question_input_text import DecisionQuestionInputText
+    from .shared.error_object import ErrorObject
+    from .shared.function_definition import FunctionDefinition
+    from .shared.function_parameters import FunctionParameters
+    from .shared.metadata import Metadata
+    from .shared.oauth_error_code import OAuthErrorCode
+    from .shared.reasoning import Reasoning
+    from .shared.reasoning_effort import ReasoningEffort
+    from .shared.response_format_json_object import ResponseFormatJSONObject
+    from .shared.response_format_json_schema import ResponseFormatJSONSchema
+    from .shared.response_format_text import ResponseFormatText
+    from .shared.response_format_text_grammar import ResponseFormatTextGrammar
+    from .shared.response_format_text_python import ResponseFormatTextPython
+    from .shared.responses_model import ResponsesModel
 
 __all__ = [
     "AllModels",

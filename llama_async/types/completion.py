@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from .._models import BaseModel
+from llama_async._models import BaseModel
+
 from .completion_choice import CompletionChoice
 from .completion_usage import CompletionUsage
 

@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 
 from typing_extensions import Required, TypedDict
 
-from .._types import SequenceNotStr
+from llama_async._types import SequenceNotStr
+
 from .chat.chat_completion_stream_options_param import ChatCompletionStreamOptionsParam
 
 __all__ = ["CompletionCreateParamsBase", "CompletionCreateParamsNonStreaming", "CompletionCreateParamsStreaming"]

@@ -1,6 +1,6 @@
 """Token counts of a request."""
 
-from .._models import BaseModel
+from llama_async._models import BaseModel
 
 __all__ = ["CompletionTokensDetails", "CompletionUsage", "PromptTokensDetails"]
 

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from .._models import BaseModel
+from llama_async._models import BaseModel
+
 from .embedding import Embedding
 
 __all__ = ["CreateEmbeddingResponse", "Usage"]

@@ -7,7 +7,8 @@ from typing import Literal
 
 from typing_extensions import Required, TypedDict
 
-from .._types import SequenceNotStr
+from llama_async._types import SequenceNotStr
+
 from .embedding_model import EmbeddingModel
 
 __all__ = ["EmbeddingCreateParams"]

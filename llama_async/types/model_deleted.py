@@ -1,6 +1,6 @@
 """The answer to deleting a model."""
 
-from .._models import BaseModel
+from llama_async._models import BaseModel
 
 __all__ = ["ModelDeleted"]
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from ..._models import BaseModel, PropertyInfo
-from ..completion_usage import CompletionUsage
-from ..shared.metadata import Metadata
+from llama_async._models import BaseModel, PropertyInfo
+from llama_async.types.completion_usage import CompletionUsage
+from llama_async.types.shared.metadata import Metadata
+
 from .chat_completion_message import ChatCompletionMessage
 from .chat_completion_token_logprob import ChatCompletionTokenLogprob
 

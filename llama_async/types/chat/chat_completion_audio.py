@@ -1,6 +1,6 @@
 """Spoken output of a chat completion."""
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
 
 __all__ = ["ChatCompletionAudio"]
 

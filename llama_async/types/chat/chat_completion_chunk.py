@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from ..._models import BaseModel, PropertyInfo
-from ..completion_usage import CompletionUsage
+from llama_async._models import BaseModel, PropertyInfo
+from llama_async.types.completion_usage import CompletionUsage
+
 from .chat_completion_token_logprob import ChatCompletionTokenLogprob
 
 __all__ = [

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from ..._models import BaseModel
-from ..shared.function_definition import FunctionDefinition
+from llama_async._models import BaseModel
+from llama_async.types.shared.function_definition import FunctionDefinition
 
 __all__ = ["ChatCompletionFunctionTool"]
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import Required, TypedDict
 
-from ..shared_params.function_definition import FunctionDefinition
+from llama_async.types.shared_params.function_definition import FunctionDefinition
 
 __all__ = ["ChatCompletionFunctionToolParam"]
 

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
+
 from .chat_completion_audio import ChatCompletionAudio
 from .chat_completion_message_tool_call import ChatCompletionMessageToolCallUnion
 

@@ -2,12 +2,10 @@
 
 from typing import Annotated, TypeAlias
 
-from ..._models import PropertyInfo
+from llama_async._models import PropertyInfo
+
 from .chat_completion_message_custom_tool_call import ChatCompletionMessageCustomToolCall
 from .chat_completion_message_function_tool_call import ChatCompletionMessageFunctionToolCall, Function
-from .chat_completion_message_function_tool_call import (
-    ChatCompletionMessageFunctionToolCall as _compat_ChatCompletionMessageToolCall,
-)
 
 __all__ = ["ChatCompletionMessageToolCallUnion", "Function"]
 
@@ -15,4 +13,5 @@ ChatCompletionMessageToolCallUnion: TypeAlias = Annotated[
     ChatCompletionMessageFunctionToolCall | ChatCompletionMessageCustomToolCall, PropertyInfo(discriminator="type")
 ]
 
-ChatCompletionMessageToolCall: TypeAlias = _compat_ChatCompletionMessageToolCall
+# The older name, from before custom tools: it stayed the class of function tool calls.
+ChatCompletionMessageToolCall: TypeAlias = ChatCompletionMessageFunctionToolCall

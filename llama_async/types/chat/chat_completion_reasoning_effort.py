@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from ..shared.reasoning_effort import ReasoningEffort
+from llama_async.types.shared.reasoning_effort import ReasoningEffort
 
 __all__ = ["ChatCompletionReasoningEffort"]
 

@@ -1,6 +1,6 @@
 """The log probability of one token and of its alternatives."""
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
 
 __all__ = ["ChatCompletionTokenLogprob", "TopLogprob"]
 

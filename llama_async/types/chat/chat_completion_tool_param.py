@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from .chat_completion_function_tool_param import ChatCompletionFunctionToolParam, FunctionDefinition
+from llama_async.types.shared_params.function_definition import FunctionDefinition
+
+from .chat_completion_function_tool_param import ChatCompletionFunctionToolParam
 
 __all__ = ["ChatCompletionToolParam", "FunctionDefinition"]
 

@@ -7,14 +7,15 @@ from typing import Literal, TypeAlias
 
 from typing_extensions import Required, TypedDict
 
-from ..._types import SequenceNotStr
-from ..shared.chat_model import ChatModel
-from ..shared.reasoning_effort import ReasoningEffort
-from ..shared_params.function_parameters import FunctionParameters
-from ..shared_params.metadata import Metadata
-from ..shared_params.response_format_json_object import ResponseFormatJSONObject
-from ..shared_params.response_format_json_schema import ResponseFormatJSONSchema
-from ..shared_params.response_format_text import ResponseFormatText
+from llama_async._types import SequenceNotStr
+from llama_async.types.shared.chat_model import ChatModel
+from llama_async.types.shared.reasoning_effort import ReasoningEffort
+from llama_async.types.shared_params.function_parameters import FunctionParameters
+from llama_async.types.shared_params.metadata import Metadata
+from llama_async.types.shared_params.response_format_json_object import ResponseFormatJSONObject
+from llama_async.types.shared_params.response_format_json_schema import ResponseFormatJSONSchema
+from llama_async.types.shared_params.response_format_text import ResponseFormatText
+
 from .chat_completion_audio_param import ChatCompletionAudioParam
 from .chat_completion_function_call_option_param import ChatCompletionFunctionCallOptionParam
 from .chat_completion_message_param import ChatCompletionMessageParam

@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from ..shared_params.metadata import Metadata
+from llama_async.types.shared_params.metadata import Metadata
 
 __all__ = ["CompletionListParams"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import Required, TypedDict
 
-from ..shared_params.metadata import Metadata
+from llama_async.types.shared_params.metadata import Metadata
 
 __all__ = ["CompletionUpdateParams"]
 

@@ -2,7 +2,8 @@
 
 from typing import Generic, TypeVar
 
-from ..._models import GenericModel
+from llama_async._models import GenericModel
+
 from .chat_completion import ChatCompletion, Choice
 from .chat_completion_message import ChatCompletionMessage
 from .parsed_function_tool_call import ParsedFunctionToolCall
@@ -18,7 +19,8 @@ class ParsedChatCompletionMessage(ChatCompletionMessage, GenericModel, Generic[C
     parsed: ContentType | None = None
     """`None` where the content was refused or no type was given."""
 
-    tool_calls: list[ParsedFunctionToolCall] | None = None
+    # Narrowed as in the reference; unsound only for who assigns to it.
+    tool_calls: list[ParsedFunctionToolCall] | None = None  # type: ignore[assignment]
 
 
 class ParsedChoice(Choice, GenericModel, Generic[ContentType]):
@@ -30,4 +32,4 @@ class ParsedChoice(Choice, GenericModel, Generic[ContentType]):
 class ParsedChatCompletion(ChatCompletion, GenericModel, Generic[ContentType]):
     """A complete answer with its parsed content."""
 
-    choices: list[ParsedChoice[ContentType]]
+    choices: list[ParsedChoice[ContentType]]  # type: ignore[assignment]

@@ -2,7 +2,8 @@
 
 from typing import Literal, TypeAlias
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
+
 from .comparison_filter import ComparisonFilter
 
 __all__ = ["CompoundFilter", "Filter"]

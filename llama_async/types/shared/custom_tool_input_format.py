@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from ..._models import BaseModel, PropertyInfo
+from llama_async._models import BaseModel, PropertyInfo
 
 __all__ = ["CustomToolInputFormat", "Grammar", "Text"]
 

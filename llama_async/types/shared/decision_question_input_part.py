@@ -2,7 +2,8 @@
 
 from typing import Annotated, TypeAlias
 
-from ..._models import PropertyInfo
+from llama_async._models import PropertyInfo
+
 from .decision_input_json import DecisionInputJSON
 from .decision_question_input_image import DecisionQuestionInputImage
 from .decision_question_input_text import DecisionQuestionInputText

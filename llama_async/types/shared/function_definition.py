@@ -1,6 +1,7 @@
 """Name, description and argument schema of a function."""
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
+
 from .function_parameters import FunctionParameters
 
 __all__ = ["FunctionDefinition"]

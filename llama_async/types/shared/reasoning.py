@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
+
 from .reasoning_effort import ReasoningEffort
 
 __all__ = ["Reasoning"]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
 
 __all__ = ["JSONSchema", "ResponseFormatJSONSchema"]
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ..._models import BaseModel
+from llama_async._models import BaseModel
 
 __all__ = ["ResponseFormatText"]
 

@@ -5,27 +5,27 @@ Names are imported from their modules when first used, which keeps the import of
 
 from typing import TYPE_CHECKING
 
-from ..._lazy import lazy_exports
+from llama_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .chat_model import ChatModel as ChatModel
-    from .comparison_filter import ComparisonFilter as ComparisonFilter
-    from .compound_filter import CompoundFilter as CompoundFilter
-    from .custom_tool_input_format import CustomToolInputFormat as CustomToolInputFormat
-    from .decision_input_json import DecisionInputJSON as DecisionInputJSON
-    from .decision_question_input_image import DecisionQuestionInputImage as DecisionQuestionInputImage
-    from .decision_question_input_part import DecisionQuestionInputPart as DecisionQuestionInputPart
-    from .decision_question_input_text import DecisionQuestionInputText as DecisionQuestionInputText
-    from .function_definition import FunctionDefinition as FunctionDefinition
-    from .function_parameters import FunctionParameters as FunctionParameters
-    from .metadata import Metadata as Metadata
-    from .oauth_error_code import OAuthErrorCode as OAuthErrorCode
-    from .reasoning import Reasoning as Reasoning
-    from .reasoning_effort import ReasoningEffort as ReasoningEffort
-    from .response_format_json_object import ResponseFormatJSONObject as ResponseFormatJSONObject
-    from .response_format_json_schema import ResponseFormatJSONSchema as ResponseFormatJSONSchema
-    from .response_format_text import ResponseFormatText as ResponseFormatText
-    from .responses_model import ResponsesModel as ResponsesModel
+    from .chat_model import ChatModel
+    from .comparison_filter import ComparisonFilter
+    from .compound_filter import CompoundFilter
+    from .custom_tool_input_format import CustomToolInputFormat
+    from .decision_input_json import DecisionInputJSON
+    from .decision_question_input_image import DecisionQuestionInputImage
+    from .decision_question_input_part import DecisionQuestionInputPart
+    from .decision_question_input_text import DecisionQuestionInputText
+    from .function_definition import FunctionDefinition
+    from .function_parameters import FunctionParameters
+    from .metadata import Metadata
+    from .oauth_error_code import OAuthErrorCode
+    from .reasoning import Reasoning
+    from .reasoning_effort import ReasoningEffort
+    from .response_format_json_object import ResponseFormatJSONObject
+    from .response_format_json_schema import ResponseFormatJSONSchema
+    from .response_format_text import ResponseFormatText
+    from .responses_model import ResponsesModel
 
 __all__ = [
     "ChatModel",

@@ -1,5 +1,5 @@
 """Chat model names that editors complete; any other string is accepted too."""
 
-from ..shared.chat_model import ChatModel
+from llama_async.types.shared.chat_model import ChatModel
 
 __all__ = ["ChatModel"]

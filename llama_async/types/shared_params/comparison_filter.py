@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import Required, TypedDict
 
-from ..._types import SequenceNotStr
+from llama_async._types import SequenceNotStr
 
 __all__ = ["ComparisonFilter"]
 

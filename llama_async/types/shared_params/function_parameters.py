@@ -1,5 +1,5 @@
 """A JSON schema for the arguments of a function."""
 
-from ..shared.function_parameters import FunctionParameters
+from llama_async.types.shared.function_parameters import FunctionParameters
 
 __all__ = ["FunctionParameters"]

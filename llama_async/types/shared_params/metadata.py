@@ -1,5 +1,5 @@
 """Key and value strings attached to an object."""
 
-from ..shared.metadata import Metadata
+from llama_async.types.shared.metadata import Metadata
 
 __all__ = ["Metadata"]

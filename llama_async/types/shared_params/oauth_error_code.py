@@ -1,5 +1,5 @@
 """Error codes of a token exchange."""
 
-from ..shared.oauth_error_code import OAuthErrorCode
+from llama_async.types.shared.oauth_error_code import OAuthErrorCode
 
 __all__ = ["OAuthErrorCode"]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from ..shared.reasoning_effort import ReasoningEffort
+from llama_async.types.shared.reasoning_effort import ReasoningEffort
 
 __all__ = ["Reasoning"]
 

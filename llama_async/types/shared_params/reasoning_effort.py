@@ -1,5 +1,5 @@
 """How much a model thinks before it answers."""
 
-from ..shared.reasoning_effort import ReasoningEffort
+from llama_async.types.shared.reasoning_effort import ReasoningEffort
 
 __all__ = ["ReasoningEffort"]

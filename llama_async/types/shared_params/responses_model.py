@@ -1,5 +1,5 @@
 """Model names of the responses endpoint, and any string."""
 
-from ..shared.responses_model import ResponsesModel
+from llama_async.types.shared.responses_model import ResponsesModel
 
 __all__ = ["ResponsesModel"]

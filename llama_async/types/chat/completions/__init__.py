@@ -5,10 +5,10 @@ Names are imported from their modules when first used, which keeps the import of
 
 from typing import TYPE_CHECKING
 
-from ...._lazy import lazy_exports
+from llama_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .message_list_params import MessageListParams as MessageListParams
+    from .message_list_params import MessageListParams
 
 __all__ = ["MessageListParams"]
 
