@@ -1,4 +1,4 @@
-"""A call to a custom tool."""
+"""A tool call of an answer: the custom tool that is called and its input."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class Custom(BaseModel):
 
 
 class ChatCompletionMessageCustomToolCall(BaseModel):
-    """A call to a custom tool."""
+    """The model calls one of the custom tools it was given."""
 
     id: str
     custom: Custom

@@ -1,4 +1,4 @@
-"""A call to a function tool."""
+"""A tool call of an answer: the function that is called and its input."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class Function(BaseModel):
 
 
 class ChatCompletionMessageFunctionToolCall(BaseModel):
-    """A call to a function tool."""
+    """The model calls one of the functions it was given."""
 
     id: str
     function: Function
