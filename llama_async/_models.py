@@ -200,13 +200,13 @@ def make_builder(model: type[_ModelT], /, **constants: Any) -> Builder[_ModelT]:
         model: The class to build; its fields must be known (it holds no unresolved forward reference).
         constants: Fields that all instances share, by attribute name. Never pass something mutable here.
 
-    A chunk with one choice and one delta takes 2.1 us (2-core x86-64, Python 3.11, pydantic 2.14), against 3.6 us
-    validated and 63 us by the reference's construct:
+    A chunk with one choice and one delta takes 2.1 us (2-core x86-64, Python 3.11, pydantic 2.14), by this on
+    one line:
 
-        python -m timeit -s "from llama_async._models import make_builder as b
-        from llama_async.types.chat import chat_completion_chunk as m
-        d = b(m.ChoiceDelta); c = b(m.Choice, index=0)
-        k = b(m.ChatCompletionChunk, id='i', created=1, model='m', object='chat.completion.chunk')" \\
+        python -m timeit -s "from llama_async._models import make_builder as b;
+        from llama_async.types.chat import chat_completion_chunk as m;
+        d = b(m.ChoiceDelta); c = b(m.Choice, index=0);
+        k = b(m.ChatCompletionChunk, id='i', created=1, model='m', object='chat.completion.chunk')"
         "k(choices=[c(delta=d(content=' tok'))])"
     """
     defaults = {name: _default(field) for name, field in model.model_fields.items()}
