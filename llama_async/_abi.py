@@ -1,0 +1,167 @@
+"""The values of llama_async.h that Python works with, and the request it sends across.
+
+A mirror without the extension, so that requests are checked and tested without it; a test compares every value with the
+compiled header.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "LOGPROB_STRUCT",
+    "MAX_CHOICES",
+    "MAX_TOP_LOGPROBS",
+    "RECORD_STRUCT",
+    "SEED_RANDOM",
+    "Finish",
+    "RecordKind",
+    "Request",
+    "RequestFlag",
+    "Segment",
+    "SegmentKind",
+    "Status",
+    "TokenLogprob",
+    "parse_logprobs",
+]
+
+MAX_CHOICES = 128
+MAX_TOP_LOGPROBS = 20
+SEED_RANDOM = 0xFFFFFFFF
+
+# The fields of la_record: its id, four integers from kind on, four offsets and sizes, four counters, two times.
+RECORD_STRUCT = struct.Struct("=Q4i4I4i2f")
+# la_logprob: token, logprob, n_bytes, n_top.
+LOGPROB_STRUCT = struct.Struct("=if2I")
+
+
+class Status(enum.IntEnum):
+    """`la_status`."""
+
+    OK = 0
+    INVALID = 1
+    CONTEXT_LENGTH = 2
+    GRAMMAR = 3
+    TEMPLATE = 4
+    QUEUE_FULL = 5
+    CANCELLED = 6
+    TIMEOUT = 7
+    CLOSED = 8
+    LOAD = 9
+    MEMORY = 10
+    UNSUPPORTED = 11
+    INTERNAL = 12
+    FORKED = 13
+    NOT_READY = 14
+
+
+class Finish(enum.IntEnum):
+    """`la_finish`."""
+
+    NONE = 0
+    STOP = 1
+    LENGTH = 2
+    TOOL_CALLS = 3
+    ABORTED = 4
+
+
+class RecordKind(enum.IntEnum):
+    """`la_record_kind`."""
+
+    DELTA = 1
+    END = 2
+    LOADING = 3
+    READY = 4
+    CLOSED = 5
+
+
+class SegmentKind(enum.IntEnum):
+    """`la_segment_kind`."""
+
+    TOKENS = 1
+    TEXT = 2
+    CHAT = 3
+    MEDIA = 4
+
+
+class RequestFlag(enum.IntFlag):
+    """`LA_REQUEST_*`."""
+
+    NONE = 0
+    STREAM = 1
+    NO_CACHE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a prompt: `data` is laid out as its `kind` says in llama_async.h."""
+
+    kind: SegmentKind
+    data: bytes
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one `la_engine_submit` takes.
+
+    Attributes:
+        segments: The prompt.
+        sampling: Fields of `la_sampling` that differ from the model's own, by name.
+        logit_bias: Token ids and what is added to their logits.
+        dry_breakers: Sequence breakers of the DRY sampler, `None` for upstream's.
+        samplers: Names of samplers in order, `None` for upstream's.
+        grammar: GBNF, empty for none.
+        stop: Strings that end an answer.
+        n_choices: Answers to generate.
+        max_tokens: Per choice; -1 for no limit.
+        priority: Higher first, 0 is normal.
+        timeout_s: Longest silence, 0 for no limit.
+    """
+
+    segments: tuple[Segment, ...]
+    sampling: Mapping[str, int | float] = field(default_factory=lambda: MappingProxyType({}))
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    dry_breakers: tuple[str, ...] | None = None
+    samplers: tuple[str, ...] | None = None
+    grammar: str = ""
+    stop: tuple[str, ...] = ()
+    n_choices: int = 1
+    max_tokens: int = -1
+    flags: RequestFlag = RequestFlag.NONE
+    priority: int = 0
+    timeout_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A generated token, its natural log probability, and the most likely alternatives at its place."""
+
+    token: int
+    logprob: float
+    text: bytes
+    top: tuple[TokenLogprob, ...] = ()
+
+
+def parse_logprobs(packed: bytes) -> Iterator[TokenLogprob]:
+    """Yield the tokens of a delta's packed `la_logprob` entries."""
+    offset = 0
+    while offset < len(packed):
+        token, logprob, n_bytes, n_top = LOGPROB_STRUCT.unpack_from(packed, offset)
+        offset += LOGPROB_STRUCT.size
+        text = packed[offset : offset + n_bytes]
+        offset += n_bytes
+        top = []
+        for _ in range(n_top):
+            other, other_logprob, other_size, _none = LOGPROB_STRUCT.unpack_from(packed, offset)
+            offset += LOGPROB_STRUCT.size
+            top.append(TokenLogprob(other, other_logprob, packed[offset : offset + other_size]))
+            offset += other_size
+        yield TokenLogprob(token, logprob, text, tuple(top))

@@ -1,0 +1,145 @@
+"""What becomes of every parameter: one table, which the request builder, docs/compatibility.md and a test read.
+
+A parameter is honoured; or it can have no effect on an answer that is computed here, and is accepted; or it would
+change the answer in a way this engine cannot, and is rejected unless its value is one that asks for nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CHAT_PARAMETERS", "EXTRA_BODY_PARAMETERS", "Effect", "ExtraParameter", "Parameter"]
+
+
+class Effect(enum.Enum):
+    """What happens to a parameter."""
+
+    HONOURED = "honoured"
+    NO_EFFECT = "no effect"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of an endpoint.
+
+    Attributes:
+        effect: What happens to it.
+        note: Why, or how far it is honoured; empty where there is nothing to say.
+        neutral: Values of a rejected parameter that ask for nothing and are accepted. `None` always is.
+    """
+
+    effect: Effect
+    note: str = ""
+    neutral: tuple[object, ...] = ()
+
+
+_HONOURED, _NO_EFFECT, _REJECTED = Effect.HONOURED, Effect.NO_EFFECT, Effect.REJECTED
+
+CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {
+        "messages": Parameter(_HONOURED, "text only; roles developer, system, user, assistant, tool"),
+        "model": Parameter(_HONOURED, "the file's stem, `default`, or an alias"),
+        "audio": Parameter(_REJECTED, "no audio output"),
+        "frequency_penalty": Parameter(_HONOURED),
+        "function_call": Parameter(_REJECTED, "deprecated in favour of tool_choice", neutral=("none", "auto")),
+        "functions": Parameter(_REJECTED, "deprecated in favour of tools", neutral=((),)),
+        "logit_bias": Parameter(_HONOURED, "token ids of this model; -100 forbids the token"),
+        "logprobs": Parameter(_HONOURED, "of the model's own distribution, before penalties and truncation"),
+        "max_completion_tokens": Parameter(_HONOURED),
+        "max_tokens": Parameter(_HONOURED, "the older name of max_completion_tokens"),
+        "metadata": Parameter(_NO_EFFECT, "nothing is stored"),
+        "modalities": Parameter(_REJECTED, "text only", neutral=(("text",),)),
+        "moderation": Parameter(_REJECTED, "there is no moderation model"),
+        "n": Parameter(_HONOURED, "up to 128"),
+        "parallel_tool_calls": Parameter(_NO_EFFECT, "as long as tools are rejected"),
+        "prediction": Parameter(_REJECTED, "no predicted outputs"),
+        "presence_penalty": Parameter(_HONOURED),
+        "prompt_cache_key": Parameter(_NO_EFFECT, "prefixes are shared without it"),
+        "prompt_cache_options": Parameter(_NO_EFFECT, "prefixes are shared without it"),
+        "prompt_cache_retention": Parameter(_NO_EFFECT, "prefixes live as long as there is room"),
+        "reasoning_effort": Parameter(_HONOURED, "passed to the chat template; many ignore it"),
+        "response_format": Parameter(_REJECTED, "not yet", neutral=({"type": "text"},)),
+        "safety_identifier": Parameter(_NO_EFFECT, "nothing leaves the process"),
+        "seed": Parameter(_HONOURED, "folded into 32 bits"),
+        "service_tier": Parameter(_HONOURED, "priority and fast go before, flex after the others in the queue"),
+        "stop": Parameter(_HONOURED, "a string, or up to 4"),
+        "store": Parameter(_REJECTED, "not yet", neutral=(False,)),
+        "stream": Parameter(_HONOURED),
+        "stream_options": Parameter(_HONOURED, "include_usage; include_obfuscation has no effect"),
+        "temperature": Parameter(_HONOURED),
+        "tool_choice": Parameter(_REJECTED, "not yet", neutral=("none", "auto")),
+        "tools": Parameter(_REJECTED, "not yet", neutral=((),)),
+        "top_logprobs": Parameter(_HONOURED),
+        "top_p": Parameter(_HONOURED),
+        "user": Parameter(_NO_EFFECT, "nothing leaves the process"),
+        "verbosity": Parameter(_REJECTED, "a prompt for the hosted models", neutral=("medium",)),
+        "web_search_options": Parameter(_REJECTED, "there is no web search"),
+        "extra_headers": Parameter(_NO_EFFECT, "there is no HTTP"),
+        "extra_query": Parameter(_NO_EFFECT, "there is no HTTP"),
+        "extra_body": Parameter(_HONOURED, "llama.cpp's own parameters, by llama-server's names"),
+        "timeout": Parameter(_HONOURED, "seconds, or the read part of an httpx.Timeout"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraParameter:
+    """A key of `extra_body`.
+
+    Attributes:
+        kind: `int`, `float`, `bool`, or `other` for those with rules of their own.
+        field: The field of `la_sampling` that takes its number; empty for the others.
+        low: Smallest value.
+        high: Largest value.
+        note: What it does beyond llama-server's documentation of that name.
+    """
+
+    kind: str
+    field: str = ""
+    low: float = float("-inf")
+    high: float = float("inf")
+    note: str = ""
+
+
+_INT32_MAX = 2**31 - 1
+
+# Ranges are llama-server's hard limits at the pinned commit (tools/server/server-schema.cpp), and where it clamps or
+# has none, what the sampler's definition allows.
+EXTRA_BODY_PARAMETERS: Mapping[str, ExtraParameter] = MappingProxyType(
+    {
+        "top_k": ExtraParameter("int", "top_k", 0, _INT32_MAX, "0: the whole vocabulary"),
+        "min_p": ExtraParameter("float", "min_p", 0, 1),
+        "typical_p": ExtraParameter("float", "typical_p", 0, 1),
+        "top_n_sigma": ExtraParameter("float", "top_n_sigma", -1, 1e6, "below 0: off"),
+        "xtc_probability": ExtraParameter("float", "xtc_probability", 0, 1),
+        "xtc_threshold": ExtraParameter("float", "xtc_threshold", 0, 1),
+        "dynatemp_range": ExtraParameter("float", "dynatemp_range", 0, 100),
+        "dynatemp_exponent": ExtraParameter("float", "dynatemp_exponent", 0, 100),
+        "repeat_last_n": ExtraParameter("int", "penalty_last_n", -1, _INT32_MAX, "-1: the whole context"),
+        "repeat_penalty": ExtraParameter("float", "repeat_penalty", 1e-6, 1e6),
+        "dry_multiplier": ExtraParameter("float", "dry_multiplier", 0, 1e6),
+        "dry_base": ExtraParameter("float", "dry_base", 1, 1e6),
+        "dry_allowed_length": ExtraParameter("int", "dry_allowed_length", 0, _INT32_MAX),
+        "dry_penalty_last_n": ExtraParameter("int", "dry_penalty_last_n", -1, _INT32_MAX, "-1: the whole context"),
+        "mirostat": ExtraParameter("int", "mirostat", 0, 2),
+        "mirostat_tau": ExtraParameter("float", "mirostat_tau", 0, 1e6),
+        "mirostat_eta": ExtraParameter("float", "mirostat_eta", 0, 1e6),
+        "adaptive_target": ExtraParameter("float", "adaptive_target", -1, 1, "below 0: off"),
+        "adaptive_decay": ExtraParameter("float", "adaptive_decay", 0, 0.99),
+        "min_keep": ExtraParameter("int", "min_keep", 0, _INT32_MAX),
+        "ignore_eos": ExtraParameter("bool", "ignore_eos"),
+        "dry_sequence_breakers": ExtraParameter("other", note="a list of strings"),
+        "samplers": ExtraParameter("other", note="names in order"),
+        "grammar": ExtraParameter("other", note="GBNF"),
+        "cache_prompt": ExtraParameter("other", note="false: neither read nor leave a cached prefix"),
+        "chat_template_kwargs": ExtraParameter("other", note="variables of the chat template"),
+        "priority": ExtraParameter("other", note="higher first, 0 is normal; beats service_tier"),
+    }
+)

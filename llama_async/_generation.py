@@ -1,0 +1,184 @@
+"""One request's buffer between the drain and its consumer.
+
+Deltas of a choice that nobody fetched yet are merged, so a consumer that lags gets fewer, longer ones, and memory stays
+bounded by the answer's length. Closing cancels, in every way there is: `cancel`, a cancelled task, a collected stream.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._abi import Finish, Status
+from ._errors import OpenAIError, StreamClosedError, error_from_status
+from ._pump import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._pump import Pump
+
+__all__ = ["Delta", "End", "Generation"]
+
+_NONE = int(Finish.NONE)
+_OK = int(Status.OK)
+
+
+class Delta:
+    """Text that one choice gained, and its finish reason once it ended."""
+
+    __slots__ = ("choice", "finish", "logprobs", "n_tokens", "texts")
+
+    def __init__(self, choice: int, text: str, logprobs: bytes, finish: int, n_tokens: int) -> None:
+        self.choice = choice
+        self.texts = [text]
+        self.logprobs = [logprobs] if logprobs else []
+        self.finish = finish
+        self.n_tokens = n_tokens
+
+    @property
+    def text(self) -> str:
+        """All of its text."""
+        texts = self.texts
+        return texts[0] if len(texts) == 1 else "".join(texts)
+
+
+class End(NamedTuple):
+    """How a request ended."""
+
+    status: int
+    message: str = ""
+    param: str = ""
+    n_prompt: int = 0
+    n_cached: int = 0
+    n_generated: int = 0
+    prompt_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
+class Generation(Source):
+    """The answer to one request, while it comes.
+
+    Args:
+        pump: Where its consumer waits.
+        streaming: Whether the consumer wants deltas as they come, rather than to be woken once at the end.
+    """
+
+    __slots__ = ("_cancel_native", "_pending", "_pump", "_streaming", "closed", "end", "n_handed_out")
+
+    def __init__(self, pump: Pump, *, streaming: bool) -> None:
+        super().__init__()
+        self._pump = pump
+        self._streaming = streaming
+        self._pending: dict[int, Delta] = {}
+        self._cancel_native: Callable[[], None] | None = None
+        self.closed = False
+        self.end: End | None = None
+        self.n_handed_out = 0
+
+    def started(self, cancel_native: Callable[[], None]) -> None:
+        """Note how to cancel it, now that the engine has accepted it."""
+        self._cancel_native = cancel_native
+
+    # -- the drain's side
+
+    def push(self, choice: int, text: str, logprobs: bytes, finish: int, n_tokens: int) -> None:
+        """Take a delta."""
+        if self.closed:
+            return
+        pending = self._pending.get(choice)
+        if pending is None:
+            self._pending[choice] = Delta(choice, text, logprobs, finish, n_tokens)
+        else:
+            pending.texts.append(text)
+            pending.n_tokens += n_tokens
+            if logprobs:
+                pending.logprobs.append(logprobs)
+            if finish != _NONE:
+                pending.finish = finish
+        if self._streaming:
+            self.wake()
+
+    def finish(self, end: End) -> None:
+        """Take the end; nothing follows it."""
+        self.end = end
+        self._cancel_native = None
+        self.wake()
+
+    # -- the consumer's side
+
+    def ready(self) -> bool:
+        """Whether there is something to fetch."""
+        return self.end is not None or self.closed or (self._streaming and bool(self._pending))
+
+    async def wait_first(self) -> None:
+        """Return when the first delta is there. Raises as `next` does; what it found stays to be fetched."""
+        while not self._pending:
+            if self.end is not None or self.closed:
+                self._raise_unless_ok()
+                return
+            await self._wait()
+
+    async def next(self) -> Delta | None:
+        """Return what came since the last call, `None` after the end.
+
+        Cancelling the calling task cancels the request.
+
+        Raises:
+            APIError: The request failed; this class itself once something was handed out.
+            APITimeoutError: It was silent for longer than its timeout.
+            ClientClosedError: The client was closed.
+            StreamClosedError: `cancel` was called.
+        """
+        while True:
+            pending = self._pending
+            if pending:
+                self.n_handed_out += 1
+                # First come, first served among the choices.
+                return pending.pop(next(iter(pending)))
+            if self.end is not None or self.closed:
+                self._raise_unless_ok()
+                return None
+            await self._wait()
+
+    async def collect(self) -> list[Delta]:
+        """Return one delta per choice when the request has ended. Raises and is cancelled as `next`."""
+        while self.end is None and not self.closed:
+            await self._wait()
+        self._raise_unless_ok()
+        deltas = list(self._pending.values())
+        self._pending.clear()
+        return deltas
+
+    def cancel(self) -> None:
+        """Stop the request; what it generated and nobody fetched is dropped. Never blocks; finalizers call it."""
+        if self.closed or self.end is not None:
+            return
+        self.closed = True
+        self._pending.clear()
+        if self._cancel_native is not None:
+            self._cancel_native()
+        self.wake()
+
+    def error(self) -> OpenAIError | None:
+        """Return why it failed, `None` if it did not."""
+        if self.end is None:
+            return StreamClosedError() if self.closed else None
+        if self.end.status == _OK:
+            return None
+        if self.closed:
+            return StreamClosedError()
+        return error_from_status(
+            self.end.status, self.end.message, self.end.param, mid_stream=self._streaming and self.n_handed_out > 0
+        )
+
+    def _raise_unless_ok(self) -> None:
+        error = self.error()
+        if error is not None:
+            raise error
+
+    async def _wait(self) -> None:
+        try:
+            await self._pump.wait(self)
+        except BaseException:
+            self.cancel()
+            raise

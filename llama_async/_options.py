@@ -1,0 +1,182 @@
+"""The options of a client: checked when it is constructed, handed to the native engine when the model loads.
+
+Owns `EngineOptions` and the limits of every option. Touches no file and not the extension: a wrong option is an error
+of the constructor, a model that cannot be loaded one of loading.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ._errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["EngineOptions", "engine_options"]
+
+_INT32_MAX = 2**31 - 1
+
+# What llama.cpp can keep a KV cache in (kv_cache_types in common/arg.cpp at the pinned commit).
+_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+
+# enum llama_split_mode of llama.h.
+_SPLIT_MODES = ("none", "layer", "row", "tensor")
+
+# Option -> smallest and largest value. None is allowed for each: the engine's own default.
+_INTEGERS: Mapping[str, tuple[int, int]] = {
+    "n_ctx": (1, _INT32_MAX),
+    "n_parallel": (1, 256),
+    "n_batch": (1, _INT32_MAX),
+    "n_ubatch": (1, _INT32_MAX),
+    "n_threads": (1, 512),
+    "n_threads_batch": (1, 512),
+    "n_gpu_layers": (-1, _INT32_MAX),
+    "main_gpu": (0, 255),
+    "max_queue": (1, _INT32_MAX),
+}
+_BOOLEANS = ("kv_unified", "use_mmap", "use_mlock", "use_extra_buffers", "swa_full", "offload_kqv")
+_POSITIVE_FLOATS = ("rope_freq_base", "rope_freq_scale")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What one native engine is opened with.
+
+    Attributes:
+        path: The model file.
+        numbers: Fields of `la_engine_params` by name; a field that is not here keeps the engine's default.
+        texts: String fields of `la_engine_params` by name.
+        tensor_split: Share of each device, empty for the engine's default.
+        check_tensors: Whether tensor data is validated while loading; `None`: for files up to 4 GiB.
+    """
+
+    path: str
+    numbers: Mapping[str, int | float]
+    texts: Mapping[str, str]
+    tensor_split: tuple[float, ...] = ()
+    check_tensors: bool | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name a model is known by: its file's name without the suffix."""
+        return Path(self.path).stem
+
+    def with_number(self, name: str, value: float) -> EngineOptions:
+        """Return these options with one more field set."""
+        return replace(self, numbers=MappingProxyType({**self.numbers, name: value}))
+
+
+def engine_options(
+    model: str | os.PathLike[str],
+    *,
+    split_mode: str | None,
+    flash_attention: bool | None,
+    tensor_split: Sequence[float] | None,
+    devices: str | Sequence[str] | None,
+    type_k: str | None,
+    type_v: str | None,
+    chat_template: str | None,
+    check_tensors: bool | None,
+    **simple: float | None,
+) -> EngineOptions:
+    """Check the options of a client.
+
+    Raises:
+        OptionError: An option has a wrong type or value.
+    """
+    numbers: dict[str, int | float] = {}
+    for name, value in simple.items():
+        if value is not None:
+            numbers[name] = _number(name, value)
+    if split_mode is not None:
+        numbers["split_mode"] = _choice("split_mode", split_mode, _SPLIT_MODES)
+    if flash_attention is not None:
+        numbers["flash_attention"] = int(_boolean("flash_attention", flash_attention))
+    if check_tensors is not None:
+        _boolean("check_tensors", check_tensors)
+    texts: dict[str, str] = {}
+    for name, cache_type in (("type_k", type_k), ("type_v", type_v)):
+        if cache_type is not None:
+            _choice(name, cache_type, _CACHE_TYPES)
+            texts[name] = cache_type
+    if chat_template is not None:
+        texts["chat_template"] = _text("chat_template", chat_template)
+    if devices is not None:
+        texts["devices"] = _devices(devices)
+    return EngineOptions(
+        path=_path(model),
+        numbers=MappingProxyType(numbers),
+        texts=MappingProxyType(texts),
+        tensor_split=() if tensor_split is None else _shares(tensor_split),
+        check_tensors=check_tensors,
+    )
+
+
+def _path(model: object) -> str:
+    if not isinstance(model, (str, os.PathLike)):
+        raise OptionError("model", model, "the path of a GGUF file")
+    path = os.fspath(model)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise OptionError("model", path, "the path of a GGUF file, without NUL characters")
+    return path
+
+
+def _number(name: str, value: object) -> int | float:
+    if name in _BOOLEANS:
+        return int(_boolean(name, value))
+    if name in _POSITIVE_FLOATS:
+        if not _is_real(value) or not 0 < value < math.inf:  # type: ignore[operator]
+            raise OptionError(name, value, "a number above 0")
+        return float(value)  # type: ignore[arg-type]
+    low, high = _INTEGERS[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise OptionError(name, value, f"an integer from {low} to {high}")
+    return value
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise OptionError(name, value, "True or False")
+    return value
+
+
+def _choice(name: str, value: object, allowed: Sequence[str]) -> int:
+    if value not in allowed:
+        raise OptionError(name, value, f"one of {', '.join(allowed)}")
+    return allowed.index(str(value))
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise OptionError(name, value, "text that is not empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise OptionError(name, value, "text without lone surrogates") from None
+    return value
+
+
+def _devices(devices: str | Sequence[str]) -> str:
+    names = devices.split(",") if isinstance(devices, str) else devices
+    if not names or not all(isinstance(name, str) and name.strip() and "," not in name for name in names):
+        raise OptionError("devices", devices, "names of devices, as `python -m llama_async doctor` lists them")
+    return ",".join(_text("devices", name.strip()) for name in names)
+
+
+def _shares(tensor_split: Sequence[float]) -> tuple[float, ...]:
+    shares = tuple(tensor_split)
+    if not shares or isinstance(tensor_split, str) or not all(map(_is_real, shares)):
+        raise OptionError("tensor_split", tensor_split, "one share from 0 per device")
+    if not all(0 <= share < math.inf for share in shares) or not any(shares):
+        raise OptionError("tensor_split", tensor_split, "one share from 0 per device, not all of them 0")
+    return tuple(map(float, shares))
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)

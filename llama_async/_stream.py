@@ -1,0 +1,125 @@
+"""The stream of chunks that `create(stream=True)` returns.
+
+A class, not an async generator: leaving a generator early runs its clean-up whenever the loop's hooks get to it;
+leaving this one costs nothing, and `close`, cancellation and collection each free the engine at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    import httpx
+
+    from ._assemble import ChatAssembler
+    from ._generation import Generation
+
+__all__ = ["AsyncStream"]
+
+_T = TypeVar("_T")
+
+
+class AsyncStream(Generic[_T]):
+    """An answer as it is generated: `async for chunk in stream`.
+
+    Leaving the loop early does not end the request; `await stream.close()` (or `async with stream`) does, and so do
+    cancelling the task that reads it and dropping the stream.
+    """
+
+    def __init__(self, *, generation: Generation, assembler: ChatAssembler, client: object) -> None:
+        self._generation = generation
+        self._assembler = assembler
+        # The engine is closed when its client is collected; a stream that is read still needs it.
+        self._client = client
+        self._ready: deque[Any] = deque(assembler.opening())
+        self._exhausted = False
+        self._response: httpx.Response | None = None
+
+    async def __anext__(self) -> _T:
+        """Return the next chunk.
+
+        Raises:
+            StopAsyncIteration: The answer has ended.
+            APIError: It failed; APITimeoutError and ClientClosedError are among its kinds.
+            StreamClosedError: The stream was closed.
+        """
+        ready = self._ready
+        while not ready:
+            if self._exhausted:
+                raise StopAsyncIteration
+            delta = await self._generation.next()
+            if delta is None:
+                self._exhausted = True
+                end = self._generation.end
+                closing = self._assembler.closing(end) if end is not None else None
+                if closing is not None:
+                    ready.append(closing)
+                continue
+            chunk = self._assembler.chunk(delta)
+            if delta.finish:
+                finish = self._assembler.finish(delta)
+                if finish is not None:
+                    ready.append(finish)
+            if chunk is not None:
+                return cast("_T", chunk)
+        return cast("_T", ready.popleft())
+
+    def __aiter__(self) -> AsyncIterator[_T]:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the request, if it has not ended, and drop what was not read. Idempotent."""
+        self._close()
+
+    async def aclose(self) -> None:
+        """Do as `close`."""
+        self._close()
+
+    def _close(self) -> None:
+        self._ready.clear()
+        self._generation.cancel()
+
+    # No ResourceWarning: leaving a stream by `break` is usual in code written against openai, whose stream has none.
+    def __del__(self) -> None:
+        generation = getattr(self, "_generation", None)
+        if generation is not None:
+            generation.cancel()
+
+    @property
+    def response(self) -> httpx.Response:
+        """The head of the response an HTTP server would have sent; its `aclose` closes the stream."""
+        if self._response is None:
+            self._response = _response(self, self._assembler.request_id)
+        return self._response
+
+
+def _response(stream: AsyncStream[Any], request_id: str) -> httpx.Response:
+    import httpx
+
+    class Body(httpx.AsyncByteStream):
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            raise httpx.StreamConsumed
+
+        async def aclose(self) -> None:
+            await stream.close()
+
+    return httpx.Response(
+        200,
+        headers={"content-type": "text/event-stream; charset=utf-8", "x-request-id": request_id},
+        stream=Body(),
+        request=httpx.Request("POST", "http://llama-async.invalid/v1/chat/completions"),
+    )

@@ -1,0 +1,6 @@
+"""`client.chat`."""
+
+from .chat import AsyncChat
+from .completions import AsyncCompletions
+
+__all__ = ["AsyncChat", "AsyncCompletions"]
