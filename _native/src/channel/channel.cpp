@@ -1,0 +1,129 @@
+#include "channel/channel.h"
+
+namespace la {
+
+// Offsets are 32 bits wide: past this a drain stops and the rest waits for the next one.
+static constexpr size_t k_max_blob = size_t(1) << 30;
+
+void Channel::enqueue(const std::shared_ptr<Mailbox> & mailbox) {
+    if (!mailbox->queued) {
+        mailbox->queued = true;
+        ready_.push_back(mailbox);
+    }
+}
+
+void Channel::post_delta(const std::shared_ptr<Mailbox> & mailbox, int32_t choice, std::string_view text,
+                         std::string_view logprobs, int32_t n_tokens, la_finish finish) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto & box = mailbox->choices[choice];
+    box.text.append(text);
+    box.logprobs.append(logprobs);
+    box.n_tokens += n_tokens;
+    box.finish = finish;
+    box.waiting = true;
+    enqueue(mailbox);
+}
+
+void Channel::post_end(const std::shared_ptr<Mailbox> & mailbox, End end) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    mailbox->ended = true;
+    mailbox->end = std::move(end);
+    ++n_ended_;
+    enqueue(mailbox);
+}
+
+void Channel::post_engine(la_record_kind kind, la_status status, std::string message, int32_t n_tokens) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (kind == LA_RECORD_LOADING && !engine_records_.empty() && engine_records_.back().kind == LA_RECORD_LOADING) {
+        engine_records_.back().n_tokens = n_tokens;
+        return;
+    }
+    engine_records_.push_back({ kind, status, std::move(message), n_tokens });
+}
+
+uint64_t Channel::n_ended() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return n_ended_;
+}
+
+void Channel::drain(la_drained & out) {
+    records_.clear();
+    blob_.clear();
+    waker_.clear();
+    bool more = false;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        while (!ready_.empty() && blob_.size() < k_max_blob) {
+            auto mailbox = std::move(ready_.front());
+            ready_.pop_front();
+            take(*mailbox);
+        }
+        more = !ready_.empty();
+        // After the requests' records: CLOSED is the last of all.
+        while (!more && !engine_records_.empty()) {
+            const auto & from = engine_records_.front();
+            auto & record = add_record(from.kind, 0);
+            record.status = from.status;
+            record.n_tokens = from.n_tokens;
+            add_blob(from.message, record.text_offset, record.text_size);
+            engine_records_.pop_front();
+        }
+    }
+    if (more) {
+        waker_.wake();
+    }
+    out = {};
+    out.records = records_.data();
+    out.n_records = records_.size();
+    out.blob = blob_.data();
+    out.blob_size = blob_.size();
+}
+
+void Channel::take(Mailbox & mailbox) {
+    mailbox.queued = false;
+    for (size_t i = 0; i < mailbox.choices.size(); ++i) {
+        auto & box = mailbox.choices[i];
+        if (!box.waiting) {
+            continue;
+        }
+        auto & record = add_record(LA_RECORD_DELTA, mailbox.id);
+        record.choice = static_cast<int32_t>(i);
+        record.finish = box.finish;
+        record.n_tokens = box.n_tokens;
+        add_blob(box.text, record.text_offset, record.text_size);
+        add_blob(box.logprobs, record.aux_offset, record.aux_size);
+        box.text.clear();
+        box.logprobs.clear();
+        box.n_tokens = 0;
+        box.waiting = false;
+    }
+    if (mailbox.ended) {
+        const auto & end = mailbox.end;
+        auto & record = add_record(LA_RECORD_END, mailbox.id);
+        record.status = end.status;
+        record.n_prompt = end.n_prompt;
+        record.n_cached = end.n_cached;
+        record.n_generated = end.n_generated;
+        record.prompt_ms = end.prompt_ms;
+        record.decode_ms = end.decode_ms;
+        add_blob(end.message, record.text_offset, record.text_size);
+        add_blob(end.param, record.aux_offset, record.aux_size);
+    }
+}
+
+la_record & Channel::add_record(la_record_kind kind, uint64_t request) {
+    records_.emplace_back();
+    auto & record = records_.back();
+    record = {};
+    record.kind = kind;
+    record.request = request;
+    return record;
+}
+
+void Channel::add_blob(std::string_view bytes, uint32_t & offset, uint32_t & size) {
+    offset = static_cast<uint32_t>(blob_.size());
+    size = static_cast<uint32_t>(bytes.size());
+    blob_.append(bytes);
+}
+
+} // namespace la

@@ -1,0 +1,94 @@
+// What the engine's threads tell the event loop: one mailbox per request, emptied all at once.
+//
+// A producer never waits for the consumer. When the consumer lags, the text of a request grows in its mailbox, so the
+// memory held is bounded by the answers themselves, and the number of records by the number of choices.
+#pragma once
+
+#include "channel/waker.h"
+#include "llama_async.h"
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace la {
+
+// How a request ended; the fields of its LA_RECORD_END.
+struct End {
+    la_status status = LA_OK;
+    std::string message; // of an error
+    std::string param;   // the parameter at fault, if one is
+    int32_t n_prompt = 0;
+    int32_t n_cached = 0;
+    int32_t n_generated = 0;
+    float prompt_ms = 0;
+    float decode_ms = 0;
+};
+
+// Guarded by the channel's mutex, except for the id.
+struct Mailbox {
+    Mailbox(uint64_t id, int32_t n_choices) : id(id), choices(n_choices) {}
+
+    struct Choice {
+        std::string text;
+        std::string logprobs; // la_logprob entries
+        int32_t n_tokens = 0;
+        la_finish finish = LA_FINISH_NONE;
+        bool waiting = false; // has something for the consumer
+    };
+
+    const uint64_t id;
+    std::vector<Choice> choices;
+    bool queued = false; // in Channel::ready_
+    bool ended = false;
+    End end;
+};
+
+class Channel {
+  public:
+    // Any thread. `finish` is set with a choice's last delta.
+    void post_delta(const std::shared_ptr<Mailbox> & mailbox, int32_t choice, std::string_view text,
+                    std::string_view logprobs, int32_t n_tokens, la_finish finish);
+    // Any thread, once per request.
+    void post_end(const std::shared_ptr<Mailbox> & mailbox, End end);
+    // Any thread: a record of the engine itself. Progress replaces progress not yet drained.
+    void post_engine(la_record_kind kind, la_status status, std::string message, int32_t n_tokens);
+    // Any thread: tells the consumer, once for everything posted before.
+    void wake() { waker_.wake(); }
+
+    // One consumer at a time: moves all that was posted into `out`, whose memory stays valid until the next call.
+    void drain(la_drained & out);
+
+    intptr_t fd() const { return waker_.fd(); }
+    uint64_t n_wakeups() const { return waker_.n_wakeups(); }
+    uint64_t n_ended() const;
+
+  private:
+    struct EngineRecord {
+        la_record_kind kind;
+        la_status status;
+        std::string message;
+        int32_t n_tokens;
+    };
+
+    void enqueue(const std::shared_ptr<Mailbox> & mailbox);
+    void take(Mailbox & mailbox);
+    la_record & add_record(la_record_kind kind, uint64_t request);
+    void add_blob(std::string_view bytes, uint32_t & offset, uint32_t & size);
+
+    Waker waker_;
+
+    mutable std::mutex mutex_; // guards the mailboxes too
+    std::deque<std::shared_ptr<Mailbox>> ready_;
+    std::deque<EngineRecord> engine_records_;
+    uint64_t n_ended_ = 0;
+
+    // The consumer's own.
+    std::vector<la_record> records_;
+    std::string blob_;
+};
+
+} // namespace la

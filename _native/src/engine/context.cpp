@@ -1,0 +1,159 @@
+#include "engine/context.h"
+
+#include "base/error.h"
+#include "log/log_ring.h"
+
+#include "common.h"
+#include "ggml-backend.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <thread>
+
+#if defined(__linux__)
+#    include <sched.h>
+#endif
+
+namespace la {
+
+namespace {
+
+// By name, since a build with loadable backends does not link the CPU backend.
+template <typename F> F cpu_function(const char * name) {
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (!cpu) {
+        throw Error(LA_ERR_LOAD, "this build of ggml has no CPU backend");
+    }
+    return reinterpret_cast<F>(ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name));
+}
+
+// Between two steps there is some sampling only, so workers poll: a sleeping one costs more to wake than it saves.
+// Measured choice, see docs/design.md.
+constexpr uint32_t k_poll = 50;
+
+ThreadpoolPtr make_threadpool(int32_t n_threads) {
+    auto params = ggml_threadpool_params_default(n_threads);
+    params.poll = k_poll;
+    const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
+    return ThreadpoolPtr(create ? create(&params) : nullptr);
+}
+
+// What the cgroup grants, in whole cores; unlimited when unknown.
+int32_t cgroup_cores() {
+    std::ifstream file("/sys/fs/cgroup/cpu.max");
+    double quota = 0;
+    double period = 0;
+    if (file >> quota >> period && quota > 0 && period > 0) {
+        return std::max(1, static_cast<int32_t>(quota / period + 0.5));
+    }
+    return std::numeric_limits<int32_t>::max();
+}
+
+std::string gib(double bytes) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.1f GiB", bytes / (1024.0 * 1024.0 * 1024.0));
+    return text;
+}
+
+// Linux grants memory it does not have and kills whoever uses it: so the sum is done first. Only for caches in main
+// memory; a device refuses by itself.
+void check_memory(const Model & model, const EngineConfig & config, ContextShape shape) {
+    if (model.is_recurrent() || (config.raw.n_gpu_layers != 0 && llama_supports_gpu_offload())) {
+        return;
+    }
+    const double n_cells = double(shape.n_ctx) * shape.n_parallel;
+    double bytes = n_cells * double(model.kv_token_bytes(cache_type(config.type_k, "type_k"),
+                                                         cache_type(config.type_v, "type_v")));
+    if (model.n_swa() > 0 && !config.raw.swa_full) {
+        bytes /= 6; // only some layers keep the whole context; no model known keeps fewer than one in six
+    }
+    const double available = double(available_memory_bytes());
+    if (bytes > available || n_cells > double(std::numeric_limits<int32_t>::max())) {
+        throw Error(LA_ERR_MEMORY,
+                    "n_ctx " + std::to_string(shape.n_ctx) + " with n_parallel " + std::to_string(shape.n_parallel) +
+                        " needs " + gib(bytes) + " for the KV cache, " + gib(available) + " of memory are available",
+                    "n_ctx");
+    }
+}
+
+} // namespace
+
+void ThreadpoolDeleter::operator()(ggml_threadpool * pool) const {
+    cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free")(pool);
+}
+
+int32_t usable_cores() {
+    int32_t n = common_cpu_get_num_math();
+    n = n > 0 ? n : static_cast<int32_t>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        n = std::min(n, static_cast<int32_t>(CPU_COUNT(&set)));
+    }
+#endif
+    return std::max(1, std::min(n, cgroup_cores()));
+}
+
+ContextShape context_shape(const Model & model, const EngineConfig & config) {
+    int32_t n_ctx = config.raw.n_ctx;
+    if (n_ctx == 0) {
+        n_ctx = model.n_ctx_train() > 0 ? std::min(4096, model.n_ctx_train()) : 4096;
+    }
+    return { n_ctx, config.raw.n_parallel };
+}
+
+Context make_context(const Model & model, const EngineConfig & config, ContextShape shape) {
+    check_memory(model, config, shape);
+    Context context;
+    context.n_ctx = shape.n_ctx;
+    context.n_threads = config.raw.n_threads > 0 ? config.raw.n_threads : usable_cores();
+    const int32_t n_threads_batch = config.raw.n_threads_batch > 0 ? config.raw.n_threads_batch : context.n_threads;
+
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<uint32_t>(shape.n_ctx) * static_cast<uint32_t>(shape.n_parallel);
+    params.n_seq_max = static_cast<uint32_t>(shape.n_parallel);
+    params.n_batch = static_cast<uint32_t>(config.raw.n_batch);
+    params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
+    params.n_outputs_max = static_cast<uint32_t>(shape.n_parallel); // one row of logits per sequence and step
+    params.n_threads = context.n_threads;
+    params.n_threads_batch = n_threads_batch;
+    params.kv_unified = config.raw.kv_unified != 0;
+    params.swa_full = config.raw.swa_full != 0;
+    params.offload_kqv = config.raw.offload_kqv != 0;
+    params.rope_freq_base = config.raw.rope_freq_base;
+    params.rope_freq_scale = config.raw.rope_freq_scale;
+    params.type_k = cache_type(config.type_k, "type_k");
+    params.type_v = cache_type(config.type_v, "type_v");
+    params.flash_attn_type = static_cast<llama_flash_attn_type>(config.raw.flash_attention);
+    params.no_perf = true;
+    if (ggml_is_quantized(params.type_v) && config.raw.flash_attention == 0) {
+        throw Error(LA_ERR_INVALID, "type_v " + config.type_v + " needs flash_attention", "type_v");
+    }
+
+    const ErrorTap tap;
+    std::string reason;
+    try {
+        context.threads = make_threadpool(context.n_threads);
+        if (n_threads_batch != context.n_threads) {
+            context.threads_batch = make_threadpool(n_threads_batch);
+        }
+        context.llama.reset(llama_init_from_model(model.weights(), params));
+    } catch (const std::exception & e) {
+        reason = e.what();
+    }
+    if (!context.llama) {
+        reason = reason.empty() ? tap.text() : reason;
+        throw Error(LA_ERR_MEMORY,
+                    "cannot create a context of n_ctx " + std::to_string(shape.n_ctx) + ", n_parallel " +
+                        std::to_string(shape.n_parallel) + (reason.empty() ? "" : ": " + reason),
+                    "n_ctx");
+    }
+    if (context.threads) {
+        llama_attach_threadpool(context.llama.get(), context.threads.get(), context.threads_batch.get());
+    }
+    return context;
+}
+
+} // namespace la

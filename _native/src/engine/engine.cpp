@@ -1,0 +1,168 @@
+#include "engine/engine.h"
+
+#include "base/error.h"
+#include "log/log_ring.h"
+
+namespace la {
+
+Engine::Engine(EngineConfig config)
+    : config_(std::move(config)), requests_(channel_, config_.raw.max_queue), thread_([this] { run(); }) {}
+
+Engine::~Engine() {
+    close();
+    thread_.join();
+}
+
+void Engine::close() {
+    {
+        // Under the mutex, so that the decode thread cannot miss it between its check and its wait.
+        const std::lock_guard<std::mutex> lock(mutex_);
+        closing_ = true;
+    }
+    changed_.notify_one();
+}
+
+uint64_t Engine::submit(const la_request & request) {
+    RequestSpec spec(request);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closing_) {
+        throw Error(LA_ERR_CLOSED, "the client was closed");
+    }
+    if (!preparer_) {
+        throw Error(LA_ERR_NOT_READY, "the model is not loaded");
+    }
+    auto accepted = requests_.add(std::move(spec));
+    const uint64_t id = accepted->id;
+    preparer_->push(std::move(accepted));
+    return id;
+}
+
+const std::string & Engine::info() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (info_.empty()) {
+        throw Error(LA_ERR_NOT_READY, "the model is not loaded");
+    }
+    return info_;
+}
+
+std::shared_ptr<const Model> Engine::model() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!model_) {
+        throw Error(closing_ ? LA_ERR_CLOSED : LA_ERR_NOT_READY, "the model is not loaded");
+    }
+    return model_;
+}
+
+la_stats Engine::stats() const {
+    la_stats out = {};
+    out.struct_size = sizeof(out);
+    out.n_parallel = config_.raw.n_parallel;
+    out.n_queued = requests_.n_queued();
+    out.n_running = stats_.n_running;
+    out.n_requests = requests_.n_added();
+    out.n_ended = channel_.n_ended();
+    out.n_steps = stats_.n_steps;
+    out.n_prefilled = stats_.n_prefilled;
+    out.n_cached = stats_.n_cached;
+    out.n_generated = stats_.n_generated;
+    out.n_wakeups = channel_.n_wakeups();
+    out.decode_s = stats_.decode_s;
+    out.sample_s = stats_.sample_s;
+    return out;
+}
+
+// -- the decode thread ------------------------------------------------------------------------------------------------
+
+void Engine::run() {
+    std::unique_ptr<Decoder> decoder;
+    try {
+        decoder = load();
+        channel_.post_engine(LA_RECORD_READY, LA_OK, {}, 0);
+    } catch (const Error & e) {
+        channel_.post_engine(LA_RECORD_READY, closing_ ? LA_ERR_CLOSED : e.status, e.what(), 0);
+    } catch (const std::bad_alloc &) {
+        channel_.post_engine(LA_RECORD_READY, LA_ERR_MEMORY, "out of memory while loading the model", 0);
+    } catch (const std::exception & e) {
+        channel_.post_engine(LA_RECORD_READY, LA_ERR_LOAD, e.what(), 0);
+    }
+    channel_.wake();
+    if (decoder) {
+        decode_until_closed(*decoder);
+    }
+
+    std::unique_ptr<Preparer> preparer;
+    std::vector<SequencePtr> inbox;
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [this] { return closing_.load(); }); // a model that did not load waits here
+        preparer = std::move(preparer_);
+    }
+    preparer.reset(); // joins; ends what it had not prepared
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        inbox = std::move(inbox_);
+        model_.reset();
+    }
+    requests_.end_all(LA_ERR_CLOSED, "the client was closed");
+    inbox.clear();
+    decoder.reset(); // sequences, context, compute threads; with the last reference, the model
+    stats_.n_running = 0;
+    channel_.post_engine(LA_RECORD_CLOSED, LA_OK, {}, 0);
+    channel_.wake();
+}
+
+std::unique_ptr<Decoder> Engine::load() {
+    const auto check_closing = [this] {
+        if (closing_) {
+            throw Error(LA_ERR_CLOSED, "loading was cancelled");
+        }
+    };
+    int32_t last_permille = -1;
+    const auto model = Model::load(config_, [&](float fraction) {
+        const auto permille = static_cast<int32_t>(1000 * fraction);
+        if (permille != last_permille) {
+            last_permille = permille;
+            channel_.post_engine(LA_RECORD_LOADING, LA_OK, {}, permille);
+            channel_.wake();
+        }
+        return !closing_.load();
+    });
+    check_closing();
+    auto context = make_context(*model, config_, context_shape(*model, config_));
+    check_closing();
+    const int32_t n_ctx = context.n_ctx;
+    const int32_t n_threads = context.n_threads;
+    auto decoder = std::make_unique<Decoder>(model, config_, std::move(context), requests_, channel_, closing_, stats_);
+    decoder->warm_up();
+    const auto deliver = [this](std::vector<SequencePtr> sequences) {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            for (auto & sequence : sequences) {
+                inbox_.push_back(std::move(sequence));
+            }
+        }
+        changed_.notify_one();
+    };
+    const std::lock_guard<std::mutex> lock(mutex_);
+    info_ = describe(*model, config_, n_ctx, n_threads);
+    model_ = model;
+    preparer_ = std::make_unique<Preparer>(requests_, channel_, model, n_ctx, deliver);
+    return decoder;
+}
+
+void Engine::decode_until_closed(Decoder & decoder) {
+    while (!closing_) {
+        std::vector<SequencePtr> arrived;
+        {
+            std::unique_lock<std::mutex> lock(mutex_);
+            changed_.wait(lock, [&] { return closing_ || !inbox_.empty() || decoder.has_work(); });
+            arrived.swap(inbox_);
+        }
+        decoder.add(std::move(arrived));
+        if (!closing_) {
+            decoder.step();
+        }
+    }
+}
+
+} // namespace la

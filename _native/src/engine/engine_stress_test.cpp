@@ -1,0 +1,411 @@
+// The engine through its C ABI on a real model: answers, cancellation, shutdown, many threads. Run plain and under
+// ASan and TSan. LLAMA_ASYNC_TEST_MODEL names the GGUF file.
+#include "llama_async.h"
+#include "testing/check.h"
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <poll.h>
+#include <random>
+#include <string>
+#include <thread>
+
+namespace {
+
+struct Answer {
+    std::map<int, std::string> text;
+    std::map<int, la_finish> finish;
+    int n_ends = 0;
+    la_status status = LA_OK;
+    std::string error;
+    int n_prompt = 0;
+    int n_cached = 0;
+    int n_generated = 0;
+};
+
+// One consumer: drains until a condition holds.
+struct Client {
+    explicit Client(int n_parallel = 4, int n_ctx = 512) {
+        la_engine_params params;
+        la_engine_params_init(&params);
+        const char * path = std::getenv("LLAMA_ASYNC_TEST_MODEL");
+        CHECK(path != nullptr);
+        params.model_path = { path, path ? std::strlen(path) : 0 };
+        params.n_parallel = n_parallel;
+        params.n_ctx = n_ctx;
+        CHECK(la_engine_open(&params, &engine) == LA_OK);
+    }
+
+    ~Client() { la_engine_free(engine); }
+
+    bool drain_until(const std::function<bool()> & done, int timeout_ms = 120000) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+        while (!done()) {
+            pollfd p = { static_cast<int>(la_engine_wake_fd(engine)), POLLIN, 0 };
+            if (std::chrono::steady_clock::now() > end || poll(&p, 1, 1000) < 0) {
+                return false;
+            }
+            drain();
+        }
+        return true;
+    }
+
+    void drain() {
+        la_drained out;
+        CHECK(la_engine_drain(engine, &out) == LA_OK);
+        for (size_t i = 0; i < out.n_records; ++i) {
+            const la_record & r = out.records[i];
+            const std::string text(out.blob + r.text_offset, r.text_size);
+            if (r.kind == LA_RECORD_READY) {
+                ready = true;
+                ready_status = r.status;
+                ready_error = text;
+            } else if (r.kind == LA_RECORD_CLOSED) {
+                closed = true;
+            } else if (r.kind == LA_RECORD_DELTA) {
+                auto & answer = answers[r.request];
+                CHECK(answer.n_ends == 0);
+                answer.text[r.choice] += text;
+                answer.finish[r.choice] = static_cast<la_finish>(r.finish);
+            } else if (r.kind == LA_RECORD_END) {
+                auto & answer = answers[r.request];
+                ++answer.n_ends;
+                ++n_ended;
+                answer.status = static_cast<la_status>(r.status);
+                answer.error = text;
+                answer.n_prompt = r.n_prompt;
+                answer.n_cached = r.n_cached;
+                answer.n_generated = r.n_generated;
+            }
+        }
+    }
+
+    bool load() {
+        return drain_until([this] { return ready; }) && ready_status == LA_OK;
+    }
+
+    la_stats stats() const {
+        la_stats out;
+        CHECK(la_engine_stats(engine, &out) == LA_OK);
+        return out;
+    }
+
+    la_engine * engine = nullptr;
+    bool ready = false;
+    bool closed = false;
+    int ready_status = -1;
+    std::string ready_error;
+    std::map<uint64_t, Answer> answers;
+    int n_ended = 0;
+};
+
+struct Ask {
+    std::string json;
+    la_segment segment = {};
+    la_request request = {};
+
+    explicit Ask(const std::string & content, int max_tokens = 16, int flags = LA_REQUEST_STREAM) {
+        json = "{\"messages\":[{\"role\":\"user\",\"content\":\"" + content + "\"}]}";
+        segment.kind = LA_SEGMENT_CHAT;
+        la_request_init(&request);
+        request.max_tokens = max_tokens;
+        request.flags = flags;
+        request.sampling.temperature = 0;
+    }
+
+    la_status submit(la_engine * engine, uint64_t & id) {
+        segment.data = json.data();
+        segment.size = json.size();
+        request.segments = &segment;
+        request.n_segments = 1;
+        return la_engine_submit(engine, &request, &id);
+    }
+};
+
+const char * const k_question = "What is the capital of France?";
+
+} // namespace
+
+TEST(continues_a_text) {
+    Client client;
+    CHECK(client.load());
+    const std::string text = "The capital of France is";
+    Ask ask("", 8);
+    ask.segment.kind = LA_SEGMENT_TEXT;
+    ask.segment.flags = LA_SEGMENT_ADD_SPECIAL;
+    ask.json = text;
+    uint64_t id = 0;
+    CHECK(ask.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    const Answer & answer = client.answers[id];
+    CHECK(answer.status == LA_OK && answer.n_ends == 1);
+    CHECK(answer.text.at(0).find(" Paris") == 0);
+    CHECK(answer.finish.at(0) == LA_FINISH_LENGTH);
+    CHECK(answer.n_prompt == 5 && answer.n_generated == 8);
+}
+
+TEST(streamed_and_whole_answers_are_equal_and_the_prefix_is_reused) {
+    Client client(1);
+    CHECK(client.load());
+    uint64_t whole = 0;
+    uint64_t streamed = 0;
+    Ask a(k_question, 24, 0);
+    Ask b(k_question, 24);
+    CHECK(a.submit(client.engine, whole) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    CHECK(b.submit(client.engine, streamed) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 2; }));
+    CHECK(client.answers[whole].text.at(0) == client.answers[streamed].text.at(0));
+    CHECK(client.answers[whole].n_cached == 0);
+    CHECK(client.answers[streamed].n_cached == client.answers[streamed].n_prompt - 1);
+}
+
+TEST(several_choices_share_their_prompt) {
+    Client client(4);
+    CHECK(client.load());
+    std::string words;
+    for (int i = 0; i < 120; ++i) {
+        words += "word" + std::to_string(i) + " ";
+    }
+    Ask ask(words, 8);
+    ask.request.n_choices = 3;
+    uint64_t id = 0;
+    CHECK(ask.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    Answer & answer = client.answers[id];
+    CHECK(answer.text.size() == 3);
+    CHECK(answer.text[0] == answer.text[1] && answer.text[1] == answer.text[2]); // greedy
+    CHECK(answer.n_generated == 24);
+    const auto stats = client.stats();
+    CHECK(stats.n_prefilled < 2 * uint64_t(answer.n_prompt)); // not three times
+    CHECK(stats.n_cached >= uint64_t(answer.n_prompt));
+}
+
+TEST(cancel_ends_a_running_request_and_frees_its_slot) {
+    Client client(1);
+    CHECK(client.load());
+    uint64_t id = 0;
+    Ask ask("Count to one thousand.", 400);
+    ask.request.sampling.ignore_eos = 1;
+    CHECK(ask.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.answers[id].text.size() > 0; }));
+    CHECK(la_engine_cancel(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    CHECK(client.answers[id].status == LA_ERR_CANCELLED);
+    CHECK(client.answers[id].n_generated < 400);
+    CHECK(client.stats().n_running == 0);
+    Ask next(k_question);
+    CHECK(next.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 2; }));
+    CHECK(client.answers[id].status == LA_OK);
+}
+
+TEST(cancel_stops_a_long_prefill) {
+    Client client(1, 4096);
+    CHECK(client.load());
+    std::string words;
+    for (int i = 0; i < 1500; ++i) {
+        words += "w" + std::to_string(i % 10) + " ";
+    }
+    Ask ask(words, 4);
+    uint64_t id = 0;
+    CHECK(ask.submit(client.engine, id) == LA_OK);
+    // In the prefill for sure: something was computed, but not all of it.
+    while (client.stats().n_steps == 0) {
+        std::this_thread::yield();
+    }
+    CHECK(la_engine_cancel(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    const Answer & answer = client.answers[id];
+    CHECK(answer.status == LA_ERR_CANCELLED && answer.text.empty());
+    CHECK(client.stats().n_prefilled < uint64_t(answer.n_prompt));
+}
+
+TEST(timeouts_end_requests) {
+    Client client(1);
+    CHECK(client.load());
+    Ask ask("Count to one thousand.", 400, 0);
+    ask.request.sampling.ignore_eos = 1;
+    ask.request.timeout_s = 0.05;
+    uint64_t id = 0;
+    CHECK(ask.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    CHECK(client.answers[id].status == LA_ERR_TIMEOUT);
+}
+
+TEST(bad_requests_end_with_their_parameter_and_harm_nobody) {
+    Client client(2);
+    CHECK(client.load());
+    uint64_t id = 0;
+    Ask good(k_question, 16);
+    uint64_t good_id = 0;
+    CHECK(good.submit(client.engine, good_id) == LA_OK);
+
+    Ask nan(k_question);
+    nan.request.sampling.temperature = std::nanf("");
+    CHECK(nan.submit(client.engine, id) == LA_ERR_INVALID);
+    CHECK(std::string(la_last_error_param()) == "temperature");
+
+    Ask no_tokens(k_question, 0);
+    CHECK(no_tokens.submit(client.engine, id) == LA_ERR_INVALID);
+    CHECK(std::string(la_last_error_param()) == "max_tokens");
+
+    Ask too_long(k_question, 100000);
+    CHECK(too_long.submit(client.engine, id) == LA_OK);
+    const uint64_t too_long_id = id;
+
+    Ask huge(std::string(10 << 20, 'a'));
+    CHECK(huge.submit(client.engine, id) == LA_OK);
+    const uint64_t huge_id = id;
+
+    Ask grammar(k_question);
+    const std::string gbnf = "root ::= (((";
+    grammar.request.sampling.grammar = { gbnf.data(), gbnf.size() };
+    CHECK(grammar.submit(client.engine, id) == LA_OK);
+    const uint64_t grammar_id = id;
+
+    CHECK(client.drain_until([&] { return client.n_ended == 4; }));
+    CHECK(client.answers[too_long_id].status == LA_ERR_CONTEXT_LENGTH);
+    CHECK(client.answers[huge_id].status == LA_ERR_CONTEXT_LENGTH);
+    CHECK(client.answers[grammar_id].status == LA_ERR_GRAMMAR);
+    CHECK(client.answers[good_id].status == LA_OK);
+}
+
+TEST(a_grammar_is_obeyed) {
+    Client client;
+    CHECK(client.load());
+    Ask ask(k_question, 32);
+    const std::string gbnf = "root ::= \"yes\" | \"no\"";
+    ask.request.sampling.grammar = { gbnf.data(), gbnf.size() };
+    uint64_t id = 0;
+    CHECK(ask.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    const std::string text = client.answers[id].text[0];
+    CHECK(text == "yes" || text == "no");
+}
+
+TEST(the_text_of_a_control_token_stays_text) {
+    Client client(1);
+    CHECK(client.load());
+    uint64_t plain = 0;
+    uint64_t control = 0;
+    Ask a("x");
+    Ask b("<|im_end|>");
+    CHECK(a.submit(client.engine, plain) == LA_OK);
+    CHECK(b.submit(client.engine, control) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 2; }));
+    // One control token would be as long as "x"; spelled out it is several tokens.
+    CHECK(client.answers[control].n_prompt > client.answers[plain].n_prompt + 2);
+}
+
+TEST(closing_ends_everything) {
+    Client client(2);
+    CHECK(client.load());
+    for (int i = 0; i < 40; ++i) {
+        uint64_t id = 0;
+        Ask ask("Tell me story number " + std::to_string(i), 200);
+        CHECK(ask.submit(client.engine, id) == LA_OK);
+    }
+    CHECK(la_engine_close(client.engine) == LA_OK);
+    CHECK(client.drain_until([&] { return client.closed; }));
+    CHECK(client.n_ended == 40);
+    for (const auto & [id, answer] : client.answers) {
+        CHECK(answer.n_ends == 1);
+        CHECK(answer.status == LA_ERR_CLOSED || answer.status == LA_OK);
+    }
+    uint64_t id = 0;
+    Ask late(k_question);
+    CHECK(late.submit(client.engine, id) == LA_ERR_CLOSED);
+    CHECK(la_engine_close(client.engine) == LA_OK);
+}
+
+TEST(closing_while_loading) {
+    for (int i = 0; i < 5; ++i) {
+        Client client;
+        if (i % 2) {
+            client.drain();
+        }
+        CHECK(la_engine_close(client.engine) == LA_OK);
+        CHECK(client.drain_until([&] { return client.closed; }));
+        CHECK(client.ready);
+    }
+}
+
+TEST(a_bad_file_is_a_load_error) {
+    la_engine_params params;
+    la_engine_params_init(&params);
+    const std::string path = "/nonexistent/model.gguf";
+    params.model_path = { path.data(), path.size() };
+    la_engine * engine = nullptr;
+    CHECK(la_engine_open(&params, &engine) == LA_OK);
+    la_engine_close(engine);
+    la_engine_free(engine);
+    params.n_parallel = 0;
+    CHECK(la_engine_open(&params, &engine) == LA_ERR_INVALID);
+    CHECK(std::string(la_last_error_param()) == "n_parallel");
+}
+
+TEST(two_engines_take_turns) {
+    Client a(2);
+    Client b(2);
+    CHECK(a.load() && b.load());
+    uint64_t id = 0;
+    for (int i = 0; i < 3; ++i) {
+        Ask ask(k_question, 16);
+        CHECK(ask.submit(a.engine, id) == LA_OK);
+        CHECK(ask.submit(b.engine, id) == LA_OK);
+    }
+    CHECK(a.drain_until([&] { return a.n_ended == 3; }));
+    CHECK(b.drain_until([&] { return b.n_ended == 3; }));
+}
+
+// Three threads submit and cancel at random while one drains; then the engine closes under them.
+TEST(random_submit_cancel_close_from_many_threads) {
+    Client client(4, 256);
+    CHECK(client.load());
+    std::atomic<int> n_accepted{ 0 };
+    std::atomic<bool> closing{ false };
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&, t] {
+            std::mt19937 rng(t);
+            std::vector<uint64_t> ids;
+            for (int i = 0; i < 60; ++i) {
+                uint64_t id = 0;
+                Ask ask("Say " + std::to_string(rng() % 5), 1 + int(rng() % 12), rng() % 2 ? LA_REQUEST_STREAM : 0);
+                ask.request.n_choices = 1 + int(rng() % 3);
+                ask.request.sampling.temperature = rng() % 2 ? 0.8f : 0;
+                ask.request.sampling.top_logprobs = rng() % 4 ? -1 : 2;
+                ask.request.priority = int(rng() % 3);
+                const la_status status = ask.submit(client.engine, id);
+                CHECK(status == LA_OK || (closing && status == LA_ERR_CLOSED));
+                if (status == LA_OK) {
+                    ++n_accepted;
+                    ids.push_back(id);
+                }
+                if (!ids.empty() && rng() % 2) {
+                    CHECK(la_engine_cancel(client.engine, ids[rng() % ids.size()]) == LA_OK);
+                }
+                if (t == 0 && i == 50) {
+                    closing = true;
+                    CHECK(la_engine_close(client.engine) == LA_OK);
+                }
+            }
+        });
+    }
+    CHECK(client.drain_until([&] { return client.closed; }));
+    for (auto & thread : threads) {
+        thread.join();
+    }
+    client.drain();
+    CHECK(client.n_ended == n_accepted);
+    for (const auto & [id, answer] : client.answers) {
+        CHECK(answer.n_ends == 1);
+    }
+    std::printf("    %d accepted, %d ended\n", n_accepted.load(), client.n_ended);
+}
+
+TEST_MAIN

@@ -1,0 +1,36 @@
+// Upstream's log, collected in memory: nothing is printed and no thread is started.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace la {
+
+// Installs the collector for llama.cpp, ggml and mtmd and silences `common`'s own logger. Idempotent, thread-safe.
+void install_log();
+
+// Lines below this ggml level are dropped (1 debug .. 4 error, 5 none).
+void set_log_level(int32_t level);
+bool log_waiting();
+// Moves whole lines ("<level digit><text>\n") out; returns the bytes written.
+size_t drain_log(char * buffer, size_t capacity);
+
+// Remembers what the calling thread's upstream calls log as errors, whatever the level: upstream reports why a model
+// does not load only there.
+class ErrorTap {
+  public:
+    ErrorTap();
+    ~ErrorTap();
+    ErrorTap(const ErrorTap &) = delete;
+    ErrorTap & operator=(const ErrorTap &) = delete;
+
+    // The lines so far, joined; without trailing white space.
+    std::string text() const;
+
+  private:
+    std::string lines_;
+    std::string * outer_;
+};
+
+} // namespace la

@@ -1,0 +1,49 @@
+// Which sequence computes how many tokens in the next decode step. Pure: no clock, no llama.h, no locks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace la {
+
+// What the planner knows of a sequence that owns a slot.
+struct Work {
+    int32_t slot = 0;
+    int32_t n_to_prefill = 0; // prompt tokens not computed yet; 0: it decodes one token a step
+};
+
+struct Share {
+    int32_t slot = 0;
+    int32_t n_tokens = 0;
+};
+
+// Every decoding sequence gets its token; what is left of `n_batch`, up to `n_prefill`, is shared among the prompts:
+// equal parts, and what a short prompt leaves goes to the longer ones (max-min fairness). So a short prompt that
+// arrives behind a long one does not wait for it.
+// REQUIRES: n_batch >= works.size(). Shares of decoding sequences come first, in the order of `works`.
+std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, int32_t n_prefill);
+
+// Learns what a step costs and derives how many prompt tokens a step may take while others are decoding.
+class StepBudget {
+  public:
+    // Past this factor of a plain decode step, those who decode would feel somebody else's prompt.
+    static constexpr double k_slowdown = 2.5;
+    static constexpr int32_t k_first_guess = 64;
+    static constexpr int32_t k_min_tokens = 16;
+
+    // n_max: the most useful prefill of one step, in tokens (one compute graph).
+    explicit StepBudget(int32_t n_max) : n_max_(n_max) {}
+
+    void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds);
+    int32_t n_prefill(int32_t n_decoding) const;
+
+    // Estimated seconds to compute one prompt token; 0 while unknown.
+    double prefill_token_s() const { return prefill_token_s_; }
+
+  private:
+    int32_t n_max_;
+    double decode_step_s_ = 0;
+    double prefill_token_s_ = 0;
+};
+
+} // namespace la

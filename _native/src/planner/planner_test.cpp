@@ -1,0 +1,81 @@
+#include "planner/planner.h"
+#include "testing/check.h"
+
+#include <map>
+
+using la::plan_step;
+using la::StepBudget;
+
+namespace {
+
+std::map<int, int> as_map(const std::vector<la::Share> & shares) {
+    std::map<int, int> all;
+    for (const auto & share : shares) {
+        CHECK(share.n_tokens > 0);
+        CHECK(all.emplace(share.slot, share.n_tokens).second);
+    }
+    return all;
+}
+
+} // namespace
+
+TEST(decoding_comes_first_and_prompts_share_the_rest) {
+    const auto shares = plan_step({ { 0, 0 }, { 1, 1000 }, { 2, 0 } }, 512, 64);
+    CHECK(shares[0].slot == 0 && shares[1].slot == 2);
+    CHECK((as_map(shares) == std::map<int, int>{ { 0, 1 }, { 1, 64 }, { 2, 1 } }));
+}
+
+TEST(a_short_prompt_does_not_wait_for_a_long_one) {
+    CHECK((as_map(plan_step({ { 0, 3000 }, { 1, 20 } }, 512, 100)) == std::map<int, int>{ { 0, 80 }, { 1, 20 } }));
+}
+
+TEST(equal_prompts_get_equal_parts) {
+    CHECK((as_map(plan_step({ { 0, 500 }, { 1, 500 }, { 2, 500 } }, 512, 300)) ==
+           std::map<int, int>{ { 0, 100 }, { 1, 100 }, { 2, 100 } }));
+}
+
+TEST(the_batch_is_never_exceeded) {
+    for (int n_batch = 4; n_batch < 40; ++n_batch) {
+        int n = 0;
+        for (const auto & [slot, n_tokens] :
+             as_map(plan_step({ { 0, 0 }, { 1, 0 }, { 2, 50 }, { 3, 7 } }, n_batch, 30))) {
+            n += n_tokens;
+        }
+        CHECK(n <= n_batch);
+        CHECK(n <= 32);
+    }
+}
+
+TEST(less_budget_than_prompts_still_moves_on) {
+    const auto shares = as_map(plan_step({ { 0, 9 }, { 1, 9 }, { 2, 9 } }, 16, 2));
+    int n = 0;
+    for (const auto & [slot, n_tokens] : shares) {
+        n += n_tokens;
+    }
+    CHECK(n == 2);
+}
+
+TEST(budget_is_open_when_nobody_decodes) {
+    StepBudget budget(512);
+    CHECK(budget.n_prefill(0) == 512);
+    CHECK(budget.n_prefill(3) == StepBudget::k_first_guess);
+}
+
+TEST(budget_follows_what_was_measured) {
+    StepBudget budget(512);
+    for (int i = 0; i < 50; ++i) {
+        budget.note_step(4, 0, 0.020);   // a decode step: 20 ms
+        budget.note_step(4, 40, 0.060);  // with 40 prompt tokens: 1 ms each more
+    }
+    CHECK(budget.n_prefill(4) >= 29 && budget.n_prefill(4) <= 31);
+    CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
+}
+
+TEST(budget_has_a_floor) {
+    StepBudget budget(512);
+    budget.note_step(4, 0, 0.001);
+    budget.note_step(0, 100, 1.0);
+    CHECK(budget.n_prefill(1) == StepBudget::k_min_tokens);
+}
+
+TEST_MAIN

@@ -1,0 +1,67 @@
+#include "request/request.h"
+
+#include "base/error.h"
+#include "text/utf8.h"
+
+#include <cmath>
+
+namespace la {
+
+namespace {
+
+constexpr size_t k_max_stop_bytes = 4096;
+
+void require(bool ok, const char * param, const std::string & message) {
+    if (!ok) {
+        throw Error(LA_ERR_INVALID, std::string(param) + " " + message, param);
+    }
+}
+
+} // namespace
+
+RequestSpec::RequestSpec(const la_request & r)
+    : sampling(r.sampling),
+      n_choices(r.n_choices),
+      max_tokens(r.max_tokens),
+      stream((r.flags & LA_REQUEST_STREAM) != 0),
+      use_cache((r.flags & LA_REQUEST_NO_CACHE) == 0),
+      priority(r.priority),
+      timeout_s(r.timeout_s) {
+    require(n_choices >= 1 && n_choices <= LA_MAX_CHOICES, "n",
+            "is " + std::to_string(n_choices) + ", must be between 1 and " + std::to_string(LA_MAX_CHOICES));
+    require(max_tokens == -1 || max_tokens >= 1, "max_tokens",
+            "is " + std::to_string(max_tokens) + ", must be at least 1");
+    require(!std::isnan(timeout_s), "timeout", "is not a number");
+    require(r.n_segments >= 1, "messages", "must not be empty");
+    require(r.n_stop <= LA_MAX_STOP, "stop",
+            "has " + std::to_string(r.n_stop) + " entries, the limit is " + std::to_string(LA_MAX_STOP));
+    if (r.n_adapters > 0 || r.adapters) {
+        throw Error(LA_ERR_UNSUPPORTED, "adapters are not supported by this version", "adapters");
+    }
+    if (r.state) {
+        throw Error(LA_ERR_UNSUPPORTED, "saved states are not supported by this version", "state");
+    }
+    for (size_t i = 0; i < r.n_stop; ++i) {
+        require(r.stop[i].size > 0, "stop", "must not contain an empty string");
+        require(r.stop[i].size <= k_max_stop_bytes, "stop",
+                "has an entry of " + std::to_string(r.stop[i].size) + " bytes, the limit is " +
+                    std::to_string(k_max_stop_bytes));
+        stops.emplace_back(r.stop[i].data, r.stop[i].size);
+    }
+    for (size_t i = 0; i < r.n_segments; ++i) {
+        const la_segment & s = r.segments[i];
+        if (s.kind == LA_SEGMENT_MEDIA) {
+            throw Error(LA_ERR_UNSUPPORTED, "images and audio are not supported by this version", "messages");
+        }
+        require(s.kind == LA_SEGMENT_TOKENS || s.kind == LA_SEGMENT_TEXT || s.kind == LA_SEGMENT_CHAT, "segments",
+                "has an entry of unknown kind " + std::to_string(s.kind));
+        require(s.kind != LA_SEGMENT_TOKENS || s.size % sizeof(int32_t) == 0, "prompt",
+                "has a token run whose size is no multiple of 4 bytes");
+        std::string bytes = s.size > 0 ? std::string(static_cast<const char *>(s.data), s.size) : std::string();
+        require(s.kind == LA_SEGMENT_TOKENS || is_valid_utf8(bytes), s.kind == LA_SEGMENT_CHAT ? "messages" : "prompt",
+                "is not valid UTF-8");
+        segments.push_back({ static_cast<la_segment_kind>(s.kind), s.flags, std::move(bytes) });
+    }
+}
+
+} // namespace la

@@ -1,0 +1,70 @@
+// A request from submit to its end.
+#pragma once
+
+#include "base/clock.h"
+#include "channel/channel.h"
+#include "llama_async.h"
+#include "sampling/sampler.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace la {
+
+struct Segment {
+    la_segment_kind kind;
+    int32_t flags;
+    std::string bytes;
+};
+
+// Owning copy of la_request, checked as far as that is possible without the model. Throws Error.
+struct RequestSpec {
+    explicit RequestSpec(const la_request & request);
+
+    std::vector<Segment> segments;
+    SamplingSpec sampling;
+    std::vector<std::string> stops;
+    int32_t n_choices;
+    int32_t max_tokens;
+    bool stream;
+    bool use_cache;
+    int32_t priority;
+    double timeout_s;
+};
+
+// Owned by one engine thread at a time (preparation, then decode), handed over by a queue; the fields that others touch
+// are atomic or belong to Requests.
+struct Request {
+    Request(uint64_t id, RequestSpec && spec)
+        : id(id), spec(std::move(spec)), mailbox(std::make_shared<Mailbox>(id, this->spec.n_choices)) {}
+
+    bool expired(double now) const { return spec.timeout_s > 0 && now - active_s > spec.timeout_s; }
+
+    // Constant.
+    const uint64_t id;
+    const RequestSpec spec;
+    const std::shared_ptr<Mailbox> mailbox;
+    const double submit_s = now_s();
+
+    // Set by any thread, once. Relaxed would do: it carries no data.
+    std::atomic<bool> cancelled{ false };
+
+    // The owning thread's.
+    std::vector<llama_token> prompt;
+    int32_t n_cached = 0;
+    int32_t n_generated = 0;
+    int32_t n_running = 0;   // choices not finished yet
+    double active_s = submit_s; // submit, or the last token of a stream
+    double first_token_s = 0;
+    double last_token_s = 0;
+    bool admitted = false; // has, or had, a slot
+
+    // Requests' own, under its mutex.
+    bool in_batch = false;
+};
+
+using RequestPtr = std::shared_ptr<Request>;
+
+} // namespace la

@@ -1,0 +1,315 @@
+#include "sampling/sampler.h"
+
+#include "base/error.h"
+#include "log/log_ring.h"
+#include "model/model.h"
+
+#include "common.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+namespace la {
+
+void init_sampling(la_sampling & s) {
+    const common_params_sampling d;
+    s = {};
+    s.struct_size = sizeof(s);
+    s.seed = LA_SEED_RANDOM;
+    s.top_k = d.top_k;
+    s.min_keep = d.min_keep;
+    s.temperature = d.temp;
+    s.dynatemp_range = d.dynatemp_range;
+    s.dynatemp_exponent = d.dynatemp_exponent;
+    s.top_p = d.top_p;
+    s.min_p = d.min_p;
+    s.typical_p = d.typ_p;
+    s.top_n_sigma = d.top_n_sigma;
+    s.xtc_probability = d.xtc_probability;
+    s.xtc_threshold = d.xtc_threshold;
+    s.penalty_last_n = d.penalty_last_n;
+    s.repeat_penalty = d.penalty_repeat;
+    s.frequency_penalty = d.penalty_freq;
+    s.presence_penalty = d.penalty_present;
+    s.dry_multiplier = d.dry_multiplier;
+    s.dry_base = d.dry_base;
+    s.dry_allowed_length = d.dry_allowed_length;
+    s.dry_penalty_last_n = d.dry_penalty_last_n;
+    s.mirostat = d.mirostat;
+    s.mirostat_tau = d.mirostat_tau;
+    s.mirostat_eta = d.mirostat_eta;
+    s.adaptive_target = d.adaptive_target;
+    s.adaptive_decay = d.adaptive_decay;
+    s.top_logprobs = -1;
+}
+
+namespace {
+
+std::string shown(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%g", value);
+    return text;
+}
+
+// NaN fails every range.
+void require(bool ok, const char * param, double value, const char * limits) {
+    if (!ok) {
+        throw Error(LA_ERR_INVALID, std::string(param) + " is " + shown(value) + ", must be " + limits, param);
+    }
+}
+
+constexpr size_t k_max_grammar_bytes = size_t(1) << 20;
+constexpr int k_max_grammar_depth = 200;
+
+// Upstream's GBNF parser recurses once per open group and has no limit of its own.
+void check_grammar(const std::string & grammar) {
+    if (grammar.size() > k_max_grammar_bytes) {
+        throw Error(LA_ERR_GRAMMAR,
+                    "grammar is " + std::to_string(grammar.size()) + " bytes long, the limit is " +
+                        std::to_string(k_max_grammar_bytes),
+                    "grammar");
+    }
+    int depth = 0;
+    for (char c : grammar) {
+        depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+        if (depth > k_max_grammar_depth) {
+            throw Error(LA_ERR_GRAMMAR,
+                        "grammar nests more than " + std::to_string(k_max_grammar_depth) + " groups", "grammar");
+        }
+    }
+    if (grammar.compare(0, 11, "%llguidance") == 0) {
+        throw Error(LA_ERR_GRAMMAR, "grammar is written for llguidance, which this build does not have", "grammar");
+    }
+}
+
+} // namespace
+
+SamplingSpec::SamplingSpec(const la_sampling & s) : raw(s) {
+    require(std::isfinite(s.temperature) && s.temperature <= 100, "temperature", s.temperature, "finite, at most 100");
+    require(std::isfinite(s.dynatemp_range) && s.dynatemp_range >= 0, "dynatemp_range", s.dynatemp_range, "at least 0");
+    require(std::isfinite(s.dynatemp_exponent), "dynatemp_exponent", s.dynatemp_exponent, "finite");
+    require(s.top_p >= 0 && s.top_p <= 1, "top_p", s.top_p, "between 0 and 1");
+    require(s.min_p >= 0 && s.min_p <= 1, "min_p", s.min_p, "between 0 and 1");
+    require(s.typical_p > 0 && s.typical_p <= 1, "typical_p", s.typical_p, "above 0 and at most 1");
+    require(std::isfinite(s.top_n_sigma), "top_n_sigma", s.top_n_sigma, "finite");
+    require(s.xtc_probability >= 0 && s.xtc_probability <= 1, "xtc_probability", s.xtc_probability,
+            "between 0 and 1");
+    require(s.xtc_threshold >= 0 && s.xtc_threshold <= 1, "xtc_threshold", s.xtc_threshold, "between 0 and 1");
+    require(s.min_keep >= 0, "min_keep", s.min_keep, "at least 0");
+    require(s.penalty_last_n >= -1, "repeat_last_n", s.penalty_last_n, "at least -1");
+    require(std::isfinite(s.repeat_penalty) && s.repeat_penalty > 0 && std::isfinite(1 / s.repeat_penalty),
+            "repeat_penalty", s.repeat_penalty, "finite and above 0");
+    require(std::isfinite(s.frequency_penalty), "frequency_penalty", s.frequency_penalty, "finite");
+    require(std::isfinite(s.presence_penalty), "presence_penalty", s.presence_penalty, "finite");
+    require(std::isfinite(s.dry_multiplier) && s.dry_multiplier >= 0, "dry_multiplier", s.dry_multiplier, "at least 0");
+    require(std::isfinite(s.dry_base) && s.dry_base >= 0, "dry_base", s.dry_base, "at least 0");
+    require(s.dry_allowed_length >= 0, "dry_allowed_length", s.dry_allowed_length, "at least 0");
+    require(s.dry_penalty_last_n >= -1, "dry_penalty_last_n", s.dry_penalty_last_n, "at least -1");
+    require(s.mirostat >= 0 && s.mirostat <= 2, "mirostat", s.mirostat, "0, 1 or 2");
+    require(std::isfinite(s.mirostat_tau) && s.mirostat_tau >= 0, "mirostat_tau", s.mirostat_tau, "at least 0");
+    require(std::isfinite(s.mirostat_eta) && s.mirostat_eta >= 0, "mirostat_eta", s.mirostat_eta, "at least 0");
+    require(std::isfinite(s.adaptive_target) && s.adaptive_target <= 1, "adaptive_target", s.adaptive_target,
+            "at most 1");
+    require(s.adaptive_decay >= 0 && s.adaptive_decay <= 0.99f, "adaptive_decay", s.adaptive_decay,
+            "between 0 and 0.99");
+    require(s.top_logprobs >= -1 && s.top_logprobs <= LA_MAX_TOP_LOGPROBS, "top_logprobs", s.top_logprobs,
+            "between 0 and 20");
+    for (size_t i = 0; i < s.n_logit_bias; ++i) {
+        require(!std::isnan(s.logit_bias[i].bias) && s.logit_bias[i].bias < INFINITY, "logit_bias",
+                s.logit_bias[i].bias, "a number below infinity");
+        logit_bias.push_back(s.logit_bias[i]);
+    }
+    for (size_t i = 0; i < s.n_dry_breakers; ++i) {
+        dry_breakers.emplace_back(s.dry_breakers[i].data, s.dry_breakers[i].size);
+    }
+    for (size_t i = 0; i < s.n_samplers; ++i) {
+        const std::string name(s.samplers[i].data, s.samplers[i].size);
+        const auto found = common_sampler_types_from_names({ name });
+        if (found.empty()) {
+            throw Error(LA_ERR_INVALID, "samplers names an unknown sampler: " + name, "samplers");
+        }
+        samplers.push_back(found.front());
+    }
+    if (s.grammar.size > 0) {
+        grammar.assign(s.grammar.data, s.grammar.size);
+        check_grammar(grammar);
+    }
+}
+
+Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice, int32_t n_ctx)
+    : n_vocab_(model.n_vocab()) {
+    const la_sampling & s = spec.raw;
+    common_params_sampling p;
+    p.no_perf = true;
+    p.seed = s.seed == LA_SEED_RANDOM ? LLAMA_DEFAULT_SEED : s.seed + static_cast<uint32_t>(choice);
+    p.top_k = s.top_k;
+    p.min_keep = s.min_keep;
+    p.temp = s.temperature;
+    p.dynatemp_range = s.dynatemp_range;
+    p.dynatemp_exponent = s.dynatemp_exponent;
+    p.top_p = s.top_p;
+    p.min_p = s.min_p;
+    p.typ_p = s.typical_p;
+    p.top_n_sigma = s.top_n_sigma;
+    p.xtc_probability = s.xtc_probability;
+    p.xtc_threshold = s.xtc_threshold;
+    p.penalty_last_n = s.penalty_last_n < 0 ? n_ctx : std::min(s.penalty_last_n, n_ctx);
+    p.penalty_repeat = s.repeat_penalty;
+    p.penalty_freq = s.frequency_penalty;
+    p.penalty_present = s.presence_penalty;
+    p.dry_multiplier = s.dry_multiplier;
+    p.dry_base = s.dry_base;
+    p.dry_allowed_length = s.dry_allowed_length;
+    p.dry_penalty_last_n = s.dry_penalty_last_n < 0 ? n_ctx : std::min(s.dry_penalty_last_n, n_ctx);
+    p.mirostat = s.mirostat;
+    p.mirostat_tau = s.mirostat_tau;
+    p.mirostat_eta = s.mirostat_eta;
+    p.adaptive_target = s.adaptive_target;
+    p.adaptive_decay = s.adaptive_decay;
+    p.ignore_eos = s.ignore_eos != 0;
+    if (!spec.dry_breakers.empty()) {
+        p.dry_sequence_breakers = spec.dry_breakers;
+    }
+    if (!spec.samplers.empty()) {
+        p.samplers = spec.samplers;
+    } else if (s.adaptive_target >= 0) {
+        p.samplers.push_back(COMMON_SAMPLER_TYPE_ADAPTIVE_P);
+    }
+    for (const auto & bias : spec.logit_bias) {
+        if (bias.token < 0 || bias.token >= n_vocab_) {
+            throw Error(LA_ERR_INVALID,
+                        "logit_bias names token " + std::to_string(bias.token) + ", the vocabulary has 0.." +
+                            std::to_string(n_vocab_ - 1),
+                        "logit_bias");
+        }
+        p.logit_bias.push_back({ bias.token, bias.bias });
+    }
+    if (p.ignore_eos) {
+        for (llama_token token = 0; token < n_vocab_; ++token) {
+            if (model.is_end(token)) {
+                p.logit_bias.push_back({ token, -INFINITY });
+            }
+        }
+    }
+    if (!spec.grammar.empty()) {
+        p.grammar = { COMMON_GRAMMAR_TYPE_USER, spec.grammar };
+    }
+
+    int32_t n_suppressed = 0;
+    llama_vocab_get_suppress_tokens(model.vocab(), &n_suppressed);
+    const bool penalties = p.penalty_last_n != 0 && (p.penalty_repeat != 1 || p.penalty_freq != 0 || p.penalty_present != 0);
+    const bool dry = p.dry_multiplier != 0 && p.dry_penalty_last_n != 0;
+    n_look_back_ = std::max(penalties ? p.penalty_last_n : 0, dry ? p.dry_penalty_last_n : 0);
+    // At temperature 0 the chain ends in the maximum, whatever top-k, top-p and min-p cut off below it.
+    greedy_ = p.temp <= 0 && p.dynatemp_range == 0 && p.mirostat == 0 && p.grammar.empty() && !penalties && !dry &&
+              p.logit_bias.empty() && n_suppressed == 0 && p.xtc_probability == 0 && p.typ_p == 1 &&
+              p.adaptive_target < 0 && spec.samplers.empty();
+    if (greedy_) {
+        return;
+    }
+    if (p.temp <= 0 && p.dynatemp_range == 0 && spec.samplers.empty()) {
+        const auto keeps_the_maximum = [](common_sampler_type type) {
+            return type == COMMON_SAMPLER_TYPE_TOP_K || type == COMMON_SAMPLER_TYPE_TOP_P ||
+                   type == COMMON_SAMPLER_TYPE_MIN_P || type == COMMON_SAMPLER_TYPE_TOP_N_SIGMA;
+        };
+        p.samplers.erase(std::remove_if(p.samplers.begin(), p.samplers.end(), keeps_the_maximum), p.samplers.end());
+    }
+    const ErrorTap tap;
+    try {
+        chain_.reset(common_sampler_init(model.weights(), p));
+    } catch (const std::exception & e) {
+        if (spec.grammar.empty()) {
+            throw;
+        }
+        const std::string why = tap.text();
+        throw Error(LA_ERR_GRAMMAR, "grammar cannot be compiled: " + (why.empty() ? e.what() : why), "grammar");
+    }
+}
+
+void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
+    if (greedy_) {
+        return;
+    }
+    const size_t n = std::min(prompt.size(), static_cast<size_t>(n_look_back_));
+    for (size_t i = prompt.size() - n; i < prompt.size(); ++i) {
+        common_sampler_accept(chain_.get(), prompt[i], false);
+    }
+}
+
+llama_token Sampler::sample(llama_context * ctx, int32_t idx) {
+    const float * row = llama_get_logits_ith(ctx, idx);
+    llama_token token = -1;
+    if (greedy_) {
+        token = argmax(row, n_vocab_);
+    } else {
+        token = common_sampler_sample(chain_.get(), ctx, idx);
+    }
+    if (token < 0 || token >= n_vocab_ || !std::isfinite(row[token])) {
+        throw Error(LA_ERR_INTERNAL, "the model produced no finite logits: a corrupt file or a numerical fault");
+    }
+    if (!greedy_) {
+        common_sampler_accept(chain_.get(), token, true);
+    }
+    return token;
+}
+
+int32_t argmax(const float * row, int32_t n) {
+    // Block maxima first: the compiler vectorizes the inner loop (a plain argmax loop it does not).
+    constexpr int32_t k_block = 256;
+    float best = -INFINITY;
+    int32_t best_block = -1;
+    for (int32_t i = 0; i < n; i += k_block) {
+        const int32_t end = std::min(n, i + k_block);
+        float block_best = -INFINITY;
+        for (int32_t j = i; j < end; ++j) {
+            block_best = row[j] > block_best ? row[j] : block_best;
+        }
+        if (block_best > best) {
+            best = block_best;
+            best_block = i;
+        }
+    }
+    if (best_block < 0 || best == INFINITY) {
+        return -1;
+    }
+    int32_t i = best_block;
+    while (row[i] != best) {
+        ++i;
+    }
+    return i;
+}
+
+static void append_entry(const Model & model, llama_token token, double logprob, uint32_t n_top, std::string & out) {
+    // A control token has no text; its name tells the reader more than nothing.
+    const char * name = model.piece(token).empty() ? llama_vocab_get_text(model.vocab(), token) : nullptr;
+    const std::string_view bytes = name ? std::string_view(name) : std::string_view(model.piece(token));
+    const la_logprob entry = { token, static_cast<float>(logprob), static_cast<uint32_t>(bytes.size()), n_top };
+    out.append(reinterpret_cast<const char *>(&entry), sizeof(entry));
+    out.append(bytes);
+}
+
+void append_logprobs(const Model & model, const float * row, llama_token token, int32_t n_top, std::string & out) {
+    const int32_t n = model.n_vocab();
+    const float highest = *std::max_element(row, row + n);
+    double sum = 0;
+    for (int32_t i = 0; i < n; ++i) {
+        sum += std::exp(row[i] - highest);
+    }
+    const double log_sum = highest + std::log(sum);
+    n_top = std::min(n_top, n);
+    append_entry(model, token, row[token] - log_sum, static_cast<uint32_t>(n_top), out);
+    if (n_top == 0) {
+        return;
+    }
+    std::vector<llama_token> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + n_top, order.end(),
+                      [row](llama_token a, llama_token b) { return row[a] > row[b]; });
+    for (int32_t i = 0; i < n_top; ++i) {
+        append_entry(model, order[i], row[order[i]] - log_sum, 0, out);
+    }
+}
+
+} // namespace la

@@ -1,0 +1,57 @@
+// la_sampling -> upstream's sampler chain, and the probabilities that a request asked for.
+#pragma once
+
+#include "llama_async.h"
+
+#include "sampling.h" // common's
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace la {
+
+class Model;
+
+// Fills in upstream's defaults (common_params_sampling at the pinned commit).
+void init_sampling(la_sampling & sampling);
+
+// Owning copy of la_sampling, checked. Throws Error (LA_ERR_INVALID) naming the parameter. What needs the vocabulary is
+// checked when the Sampler is made.
+struct SamplingSpec {
+    explicit SamplingSpec(const la_sampling & sampling);
+
+    la_sampling raw; // its pointers are not used
+    std::vector<la_logit_bias> logit_bias;
+    std::vector<std::string> dry_breakers;
+    std::vector<common_sampler_type> samplers; // empty: upstream's order
+    std::string grammar;
+};
+
+// One sequence's sampler. Not thread-safe; made on the preparation thread, then used by the decode thread alone.
+class Sampler {
+  public:
+    // Choice i is seeded with seed + i. Throws Error: LA_ERR_INVALID, LA_ERR_GRAMMAR.
+    Sampler(const Model & model, const SamplingSpec & spec, int32_t choice, int32_t n_ctx);
+
+    // The prompt counts for penalties and DRY, as in llama-server.
+    void accept_prompt(const std::vector<llama_token> & prompt);
+
+    // Chooses from row `idx` of the last decode and remembers the choice. Throws Error (LA_ERR_INTERNAL) when the
+    // row is not finite, whatever upstream throws otherwise.
+    llama_token sample(llama_context * ctx, int32_t idx);
+
+  private:
+    bool greedy_; // plain argmax: no chain, no copy of the vocabulary, no sort
+    int32_t n_vocab_;
+    int32_t n_look_back_; // prompt tokens that can matter
+    common_sampler_ptr chain_;
+};
+
+// The index of the largest finite value; -1 when there is none.
+int32_t argmax(const float * row, int32_t n);
+
+// Appends the la_logprob entry of `token` and its `n_top` best alternatives, from the model's own distribution.
+void append_logprobs(const Model & model, const float * row, llama_token token, int32_t n_top, std::string & out);
+
+} // namespace la
