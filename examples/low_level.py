@@ -7,6 +7,7 @@ Without a model the default one is fetched. Everything that is allocated is free
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 
@@ -32,6 +33,10 @@ def piece(vocab: ffi.CData, token: int) -> bytes:
     return bytes(ffi.buffer(buffer, max(n_bytes, 0)))
 
 
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def main(model_path: str, prompt: str) -> str:
     silent = ffi.callback("void(enum ggml_log_level, const char *, void *)", lambda level, text, data: None)
     lib.llama_log_set(silent, ffi.NULL)
@@ -50,6 +55,8 @@ def main(model_path: str, prompt: str) -> str:
 
         params = lib.llama_context_default_params()
         params.n_ctx = len(tokens) + N_GENERATE
+        # Threads wait for each other by spinning: more of them than cores and they crawl.
+        params.n_threads = params.n_threads_batch = usable_cores()
         params.n_batch = len(tokens)  # more tokens in one llama_decode would end the process
         context = lib.llama_init_from_model(model, params)
         if context == ffi.NULL:

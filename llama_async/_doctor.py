@@ -128,9 +128,9 @@ def cached_self_test(info: dict[str, Any], command: Sequence[str] | None = None)
 def extra_buffers_usable() -> bool:
     """Whether the CPU's rearranged weight buffers may be used: the default of the `use_extra_buffers` option.
 
-    True without a test unless AMX is built in and offered. With AMX the self-test decides, in a child process of about a
-    second, once for each build and processor. `LLAMA_ASYNC_EXTRA_BUFFERS` (0 or 1) overrides. Blocks: not for an event
-    loop.
+    True without a test unless AMX is built in and offered. With AMX the self-test decides, in a child process that
+    takes about a second, once for each build and processor. `LLAMA_ASYNC_EXTRA_BUFFERS` (0 or 1) overrides. Blocks:
+    not for an event loop.
 
     Raises:
         OptionError: `LLAMA_ASYNC_EXTRA_BUFFERS` is neither 0 nor 1.
@@ -178,7 +178,8 @@ def format_report(facts: dict[str, Any]) -> str:
     for backend in facts["backends"]:
         for device in backend["devices"]:
             size = f", {device['memory_bytes'] / 2**30:.1f} GiB" if device["memory_bytes"] else ""
-            rows.append(("device", f"{device['name']} ({backend['name']}, {device['type']}): {device['description']}{size}"))
+            kind = f"{backend['name']}, {device['type']}"
+            rows.append(("device", f"{device['name']} ({kind}): {device['description']}{size}"))
     error = test["max_relative_error"]
     figure = f", largest relative error {error:.2g} (allowed {test['tolerance']:g})" if error is not None else ""
     rows += [
@@ -200,7 +201,7 @@ def _signal_name(number: int) -> str:
 
 def _key(info: dict[str, Any]) -> str:
     """Identifies this very build on this processor; devices and their memory do not matter."""
-    stable = {name: value for name, value in info.items() if name not in {"backends"}}
+    stable = {name: value for name, value in info.items() if name != "backends"}
     extension = sys.modules.get("llama_async._native")
     path = getattr(extension, "__file__", None)
     if path is not None:
