@@ -39,3 +39,12 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
             COMPILE_OPTIONS -include "${CMAKE_CURRENT_LIST_DIR}/amx_barrier.h")
     endif()
 endif()
+
+# Its errors go to the log rather than to standard error (grammar_stderr.h).
+if(MSVC)
+    set(_include /FI)
+else()
+    set(_include -include)
+endif()
+set_property(SOURCE "${LLAMA_CPP_DIR}/src/llama-grammar.cpp" TARGET_DIRECTORY llama APPEND PROPERTY
+    COMPILE_OPTIONS ${_include} "${CMAKE_CURRENT_LIST_DIR}/grammar_stderr.h")
