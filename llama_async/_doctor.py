@@ -102,12 +102,12 @@ def self_test(command: Sequence[str] | None = None, *, timeout_s: float = _TIMEO
     if child.returncode != 0:
         return SelfTest("failed", detail=last or f"exit status {child.returncode}")
     try:
-        error = float(child.stdout)
+        difference = float(child.stdout)
     except ValueError:
         return SelfTest("failed", detail=f"printed {child.stdout[:80]!r}")
-    if not error <= TOLERANCE:
-        return SelfTest("inexact", error, f"results differ by {error:.3g}, allowed are {TOLERANCE:g}")
-    return SelfTest("passed", error)
+    if not difference <= TOLERANCE:
+        return SelfTest("inexact", difference, f"results differ by {difference:.3g}, allowed are {TOLERANCE:g}")
+    return SelfTest("passed", difference)
 
 
 def cached_self_test(info: dict[str, Any], command: Sequence[str] | None = None) -> SelfTest:
