@@ -119,6 +119,18 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-P" if sys.version_info >= (3, 11) else "-u", "benchmarks/bench.py", *session.posargs)
 
 
+@nox.session(venv_backend="none")
+def dev(session: nox.Session) -> None:
+    """Make .venv for working on the code: an editable install that compiles what changed when it is imported."""
+    python = str(ROOT / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    if not Path(python).exists():
+        session.run(sys.executable, "-m", "venv", str(ROOT / ".venv"))
+    tools = [tool for tool in ("cmake", "ninja") if shutil.which(tool) is None]
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    session.run(*pip, *PYPROJECT["build-system"]["requires"], *tools, *group("dev"))
+    session.run(*pip, "--no-build-isolation", "-C", "editable.rebuild=true", "-v", "-e", ".")
+
+
 # -- how ------------------------------------------------------------------------------------------------------------
 
 
