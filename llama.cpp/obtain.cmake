@@ -3,7 +3,7 @@
 # The commit that the archive named in requirements.txt carries; the archive itself does not say. Move both together.
 set(LLAMA_ASYNC_PINNED_COMMIT 0c1e57098)
 
-set(LLAMA_CPP_SOURCE_DIR "" CACHE PATH "Source of llama.cpp to build instead of the pinned one")
+set(LLAMA_CPP_SOURCE_DIR "$ENV{LLAMA_CPP_SOURCE_DIR}" CACHE PATH "Source of llama.cpp to build instead of the pinned one")
 
 set(_obtain "${Python_EXECUTABLE}" "${CMAKE_CURRENT_LIST_DIR}/obtain.py")
 if(LLAMA_CPP_SOURCE_DIR)
@@ -28,7 +28,7 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
 if(NOT EXISTS "${LLAMA_CPP_DIR}/.git")
     get_filename_component(_parent "${LLAMA_CPP_DIR}" DIRECTORY)
     set(ENV{GIT_CEILING_DIRECTORIES} "${_parent}")
-    if(NOT LLAMA_CPP_SOURCE_DIR AND NOT "$ENV{LLAMA_CPP_SOURCE_DIR}" AND NOT LLAMA_CPP_DIR MATCHES "/llama.cpp/source$")
+    if(NOT LLAMA_CPP_SOURCE_DIR AND NOT LLAMA_CPP_DIR MATCHES "/llama.cpp/source$")
         set(LLAMA_BUILD_COMMIT ${LLAMA_ASYNC_PINNED_COMMIT})
     endif()
 endif()
