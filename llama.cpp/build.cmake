@@ -28,23 +28,28 @@ llama_async_default(GGML_OPENMP OFF)
 
 add_subdirectory("${LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 
-# GCC drops the stores that fill the AMX tile configuration (amx_barrier.h says why). Clang does not.
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    get_property(_targets DIRECTORY "${LLAMA_CPP_DIR}/ggml/src" PROPERTY BUILDSYSTEM_TARGETS)
-    list(FILTER _targets INCLUDE REGEX "^ggml-cpu(-[a-z0-9_]+)?$")
-    if(_targets)
-        list(GET _targets 0 _target) # all variants are targets of one directory and share its source properties
-        file(GLOB _amx_sources "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/amx/*.cpp")
-        set_property(SOURCE ${_amx_sources} TARGET_DIRECTORY ${_target} APPEND PROPERTY
-            COMPILE_OPTIONS -include "${CMAKE_CURRENT_LIST_DIR}/amx_barrier.h")
-    endif()
-endif()
-
-# Its errors go to the log rather than to standard error (grammar_stderr.h).
+# llama_async_include_first(target header source...): compile upstream's sources with a header of ours before them.
 if(MSVC)
     set(_include /FI)
 else()
     set(_include -include)
 endif()
-set_property(SOURCE "${LLAMA_CPP_DIR}/src/llama-grammar.cpp" TARGET_DIRECTORY llama APPEND PROPERTY
-    COMPILE_OPTIONS ${_include} "${CMAKE_CURRENT_LIST_DIR}/grammar_stderr.h")
+function(llama_async_include_first target header)
+    set_property(SOURCE ${ARGN} TARGET_DIRECTORY ${target} APPEND PROPERTY
+        COMPILE_OPTIONS ${_include} "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/${header}")
+endfunction()
+
+# GCC drops the stores that fill the AMX tile configuration (amx_barrier.h says why). Clang does not. Compute threads
+# that wait let others run (spin_yield.h).
+get_property(_targets DIRECTORY "${LLAMA_CPP_DIR}/ggml/src" PROPERTY BUILDSYSTEM_TARGETS)
+list(FILTER _targets INCLUDE REGEX "^ggml-cpu(-[a-z0-9_]+)?$")
+if(_targets)
+    list(GET _targets 0 _target) # all variants are targets of one directory and share its source properties
+    llama_async_include_first(${_target} spin_yield.h "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c")
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        file(GLOB _amx_sources "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/amx/*.cpp")
+        llama_async_include_first(${_target} amx_barrier.h ${_amx_sources})
+    endif()
+endif()
+# The grammar parser's errors go to the log rather than to standard error (grammar_stderr.h).
+llama_async_include_first(llama grammar_stderr.h "${LLAMA_CPP_DIR}/src/llama-grammar.cpp")

@@ -211,7 +211,7 @@ typedef struct la_record {
     int32_t finish;      /* la_finish; LA_RECORD_DELTA */
     uint32_t text_offset; /* DELTA: valid UTF-8 text. END, READY with an error: its message */
     uint32_t text_size;
-    uint32_t aux_offset; /* DELTA: la_logprob entries. END with an error: the parameter's name */
+    uint32_t aux_offset; /* DELTA: la_logprob entries. END, READY with an error: the parameter's name, if one is at fault */
     uint32_t aux_size;
     int32_t n_tokens;    /* DELTA: tokens behind this text */
     int32_t n_prompt;    /* END: prompt tokens; CONTEXT_LENGTH errors too */

@@ -32,13 +32,14 @@ void Channel::post_end(const std::shared_ptr<Mailbox> & mailbox, End end) {
     enqueue(mailbox);
 }
 
-void Channel::post_engine(la_record_kind kind, la_status status, std::string message, int32_t n_tokens) {
+void Channel::post_engine(la_record_kind kind, la_status status, std::string message, std::string param,
+                          int32_t n_tokens) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (kind == LA_RECORD_LOADING && !engine_records_.empty() && engine_records_.back().kind == LA_RECORD_LOADING) {
         engine_records_.back().n_tokens = n_tokens;
         return;
     }
-    engine_records_.push_back({ kind, status, std::move(message), n_tokens });
+    engine_records_.push_back({ kind, status, std::move(message), std::move(param), n_tokens });
 }
 
 uint64_t Channel::n_ended() const {
@@ -66,6 +67,7 @@ void Channel::drain(la_drained & out) {
             record.status = from.status;
             record.n_tokens = from.n_tokens;
             add_blob(from.message, record.text_offset, record.text_size);
+            add_blob(from.param, record.aux_offset, record.aux_size);
             engine_records_.pop_front();
         }
     }

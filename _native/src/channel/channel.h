@@ -55,7 +55,8 @@ class Channel {
     // Any thread, once per request.
     void post_end(const std::shared_ptr<Mailbox> & mailbox, End end);
     // Any thread: a record of the engine itself. Progress replaces progress not yet drained.
-    void post_engine(la_record_kind kind, la_status status, std::string message, int32_t n_tokens);
+    void post_engine(la_record_kind kind, la_status status, std::string message = {}, std::string param = {},
+                     int32_t n_tokens = 0);
     // Any thread: tells the consumer, once for everything posted before.
     void wake() { waker_.wake(); }
 
@@ -71,6 +72,7 @@ class Channel {
         la_record_kind kind;
         la_status status;
         std::string message;
+        std::string param;
         int32_t n_tokens;
     };
 

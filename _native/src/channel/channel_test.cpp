@@ -75,9 +75,9 @@ TEST(errors_name_their_parameter) {
 
 TEST(load_progress_replaces_itself) {
     Channel channel;
-    channel.post_engine(LA_RECORD_LOADING, LA_OK, "", 100);
-    channel.post_engine(LA_RECORD_LOADING, LA_OK, "", 200);
-    channel.post_engine(LA_RECORD_READY, LA_OK, "", 0);
+    channel.post_engine(LA_RECORD_LOADING, LA_OK, "", "", 100);
+    channel.post_engine(LA_RECORD_LOADING, LA_OK, "", "", 200);
+    channel.post_engine(LA_RECORD_READY, LA_OK);
     la_drained out;
     channel.drain(out);
     CHECK(out.n_records == 2 && out.records[0].n_tokens == 200 && out.records[1].kind == LA_RECORD_READY);

@@ -69,6 +69,30 @@ void check_size(const Model & model, json & messages, int32_t n_ctx) {
     }
 }
 
+// The parser keeps a stack of its own, but what writes JSON again recurses.
+void check_depth(std::string_view text) {
+    constexpr int k_max_depth = 128;
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            ++depth;
+        } else if (c == '}' || c == ']') {
+            --depth;
+        }
+        if (depth > k_max_depth) {
+            throw Error(LA_ERR_INVALID, "messages nest deeper than " + std::to_string(k_max_depth) + " levels",
+                        "messages");
+        }
+    }
+}
+
 common_chat_templates_inputs make_inputs(json & request) {
     common_chat_templates_inputs inputs;
     inputs.use_jinja = true;
@@ -129,6 +153,7 @@ RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_c
     common_chat_params params;
     std::string mark;
     try {
+        check_depth(text);
         json request = json::parse(text);
         check_size(model, request.at("messages"), n_ctx);
         mark = unused_mark(text);

@@ -173,21 +173,24 @@ int32_t Decoder::start_from(const Placement & placement, const Tokens & prompt) 
         slot.computed = slots_[placement.source].computed;
     }
     int32_t n = placement.n_reused;
-    if (static_cast<size_t>(n) < slot.computed.size() && !llama_memory_seq_rm(memory(), placement.slot, n, -1)) {
+    if (n == 0 || !cut(slot, n)) {
         n = 0;
-    }
-    if (n > 0 && swa_cut_) {
-        // seq_rm says yes although the window before n may be gone.
-        const llama_pos first = llama_memory_seq_pos_min(memory(), placement.slot);
-        if (first < 0 || first > std::max(0, n - model_->n_swa())) {
-            n = 0;
-        }
-    }
-    if (n == 0) {
         clear(slot);
     }
     slot.computed.assign(prompt.begin(), prompt.begin() + n);
     return n;
+}
+
+bool Decoder::cut(const Slot & slot, int32_t n) {
+    if (!llama_memory_seq_rm(memory(), index(slot), n, -1)) {
+        return false; // a recurrent state cannot step back
+    }
+    if (swa_cut_ && n > 0) {
+        // seq_rm says yes although the window before n may be gone.
+        const llama_pos first = llama_memory_seq_pos_min(memory(), index(slot));
+        return first >= 0 && first <= std::max(0, n - model_->n_swa());
+    }
+    return true;
 }
 
 void Decoder::clear(Slot & slot) {
@@ -324,10 +327,9 @@ int32_t Decoder::decode(std::vector<Item> & items) {
 void Decoder::restore(const std::vector<Item> & items) {
     for (const auto & item : items) {
         auto & slot = slots_[item.slot];
-        if (llama_memory_seq_rm(memory(), item.slot, static_cast<llama_pos>(slot.computed.size()), -1)) {
+        if (cut(slot, static_cast<int32_t>(slot.computed.size()))) {
             continue;
         }
-        // A recurrent state cannot step back: what was generated so far cannot be recomputed token by token here.
         const auto request = slot.sequence->request;
         if (request->cancelled.load(std::memory_order_relaxed)) {
             clear(slot);

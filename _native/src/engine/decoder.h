@@ -72,6 +72,8 @@ class Decoder {
     void drop(const RequestPtr & request, la_status status, const std::string & error);
     void admit();
     int32_t start_from(const Placement & placement, const Tokens & prompt);
+    // Forgets the slot's tokens from n on; false when the state cannot be had that way.
+    bool cut(const Slot & slot, int32_t n);
     PrefixRules prefix_rules(bool use_cache) const;
 
     std::vector<Item> plan() const;

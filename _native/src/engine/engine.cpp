@@ -31,10 +31,27 @@ uint64_t Engine::submit(const la_request & request) {
     if (!preparer_) {
         throw Error(LA_ERR_NOT_READY, "the model is not loaded");
     }
+    check_size(spec);
     auto accepted = requests_.add(std::move(spec));
     const uint64_t id = accepted->id;
     preparer_->push(std::move(accepted));
     return id;
+}
+
+// Text that cannot fit is not even queued: a thousand requests of megabytes would take the memory of the process. JSON may
+// spell a byte in six; what is left after that the preparation thread looks at more closely.
+void Engine::check_size(const RequestSpec & spec) const {
+    size_t n_bytes = 0;
+    for (const auto & segment : spec.segments) {
+        n_bytes += segment.bytes.size();
+    }
+    const size_t n_most = size_t(6) * static_cast<size_t>(n_ctx_) * model_->max_piece_bytes() + (size_t(1) << 20);
+    if (n_bytes > n_most) {
+        throw Error(LA_ERR_CONTEXT_LENGTH,
+                    "the request has " + std::to_string(n_bytes) + " bytes, more than " + std::to_string(n_ctx_) +
+                        " tokens (n_ctx) can hold",
+                    spec.segments.front().kind == LA_SEGMENT_CHAT ? "messages" : "prompt");
+    }
 }
 
 const std::string & Engine::info() const {
@@ -77,13 +94,13 @@ void Engine::run() {
     std::unique_ptr<Decoder> decoder;
     try {
         decoder = load();
-        channel_.post_engine(LA_RECORD_READY, LA_OK, {}, 0);
+        channel_.post_engine(LA_RECORD_READY, LA_OK);
     } catch (const Error & e) {
-        channel_.post_engine(LA_RECORD_READY, closing_ ? LA_ERR_CLOSED : e.status, e.what(), 0);
+        channel_.post_engine(LA_RECORD_READY, closing_ ? LA_ERR_CLOSED : e.status, e.what(), e.param);
     } catch (const std::bad_alloc &) {
-        channel_.post_engine(LA_RECORD_READY, LA_ERR_MEMORY, "out of memory while loading the model", 0);
+        channel_.post_engine(LA_RECORD_READY, LA_ERR_MEMORY, "out of memory while loading the model");
     } catch (const std::exception & e) {
-        channel_.post_engine(LA_RECORD_READY, LA_ERR_LOAD, e.what(), 0);
+        channel_.post_engine(LA_RECORD_READY, LA_ERR_LOAD, e.what());
     }
     channel_.wake();
     if (decoder) {
@@ -107,7 +124,7 @@ void Engine::run() {
     inbox.clear();
     decoder.reset(); // sequences, context, compute threads; with the last reference, the model
     stats_.n_running = 0;
-    channel_.post_engine(LA_RECORD_CLOSED, LA_OK, {}, 0);
+    channel_.post_engine(LA_RECORD_CLOSED, LA_OK);
     channel_.wake();
 }
 
@@ -122,7 +139,7 @@ std::unique_ptr<Decoder> Engine::load() {
         const auto permille = static_cast<int32_t>(1000 * fraction);
         if (permille != last_permille) {
             last_permille = permille;
-            channel_.post_engine(LA_RECORD_LOADING, LA_OK, {}, permille);
+            channel_.post_engine(LA_RECORD_LOADING, LA_OK, {}, {}, permille);
             channel_.wake();
         }
         return !closing_.load();
@@ -146,6 +163,7 @@ std::unique_ptr<Decoder> Engine::load() {
     const std::lock_guard<std::mutex> lock(mutex_);
     info_ = describe(*model, config_, n_ctx, n_threads);
     model_ = model;
+    n_ctx_ = n_ctx;
     preparer_ = std::make_unique<Preparer>(requests_, channel_, model, n_ctx, deliver);
     return decoder;
 }

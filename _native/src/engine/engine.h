@@ -42,6 +42,7 @@ class Engine {
     void run();
     std::unique_ptr<Decoder> load();
     void decode_until_closed(Decoder & decoder);
+    void check_size(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded
 
     const EngineConfig config_;
     Channel channel_;
@@ -53,6 +54,7 @@ class Engine {
     std::condition_variable changed_;
     std::vector<SequencePtr> inbox_; // prepared, for the decode thread
     std::shared_ptr<const Model> model_;
+    int32_t n_ctx_ = 0;
     std::unique_ptr<Preparer> preparer_; // null while not ready, and again once closing
     std::string info_;                   // constant once the model is loaded
 

@@ -258,8 +258,17 @@ TEST(bad_requests_end_with_their_parameter_and_harm_nobody) {
     const uint64_t too_long_id = id;
 
     Ask huge(std::string(10 << 20, 'a'));
-    CHECK(huge.submit(client.engine, id) == LA_OK);
-    const uint64_t huge_id = id;
+    CHECK(huge.submit(client.engine, id) == LA_ERR_CONTEXT_LENGTH); // not even queued
+    Ask large(std::string(800000, 'a'));
+    CHECK(large.submit(client.engine, id) == LA_OK);
+    const uint64_t large_id = id;
+
+    Ask nothing_left(k_question);
+    const std::string yes = "root ::= \"yes\"";
+    nothing_left.request.sampling.grammar = { yes.data(), yes.size() };
+    nothing_left.request.sampling.ignore_eos = 1;
+    CHECK(nothing_left.submit(client.engine, id) == LA_OK);
+    const uint64_t nothing_left_id = id;
 
     Ask grammar(k_question);
     const std::string gbnf = "root ::= (((";
@@ -267,9 +276,10 @@ TEST(bad_requests_end_with_their_parameter_and_harm_nobody) {
     CHECK(grammar.submit(client.engine, id) == LA_OK);
     const uint64_t grammar_id = id;
 
-    CHECK(client.drain_until([&] { return client.n_ended == 4; }));
+    CHECK(client.drain_until([&] { return client.n_ended == 5; }));
+    CHECK(client.answers[nothing_left_id].status == LA_ERR_INVALID);
     CHECK(client.answers[too_long_id].status == LA_ERR_CONTEXT_LENGTH);
-    CHECK(client.answers[huge_id].status == LA_ERR_CONTEXT_LENGTH);
+    CHECK(client.answers[large_id].status == LA_ERR_CONTEXT_LENGTH);
     CHECK(client.answers[grammar_id].status == LA_ERR_GRAMMAR);
     CHECK(client.answers[good_id].status == LA_OK);
 }

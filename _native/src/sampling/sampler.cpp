@@ -193,6 +193,10 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice,
             }
         }
     }
+    const bool infill = std::find(p.samplers.begin(), p.samplers.end(), COMMON_SAMPLER_TYPE_INFILL) != p.samplers.end();
+    if (infill && llama_vocab_eot(model.vocab()) < 0 && llama_vocab_eos(model.vocab()) < 0) {
+        throw Error(LA_ERR_INVALID, "samplers has infill, but the model has no end-of-turn token", "samplers");
+    }
     if (!spec.grammar.empty()) {
         p.grammar = { COMMON_GRAMMAR_TYPE_USER, spec.grammar };
     }
@@ -228,6 +232,18 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice,
     }
 }
 
+static bool has_nan(const float * row, int32_t n) {
+    bool found = false;
+    for (int32_t i = 0; i < n; ++i) {
+        found |= row[i] != row[i];
+    }
+    return found;
+}
+
+[[noreturn]] static void throw_not_finite() {
+    throw Error(LA_ERR_INTERNAL, "the model produced no finite logits: a corrupt file or a numerical fault");
+}
+
 void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
     if (greedy_) {
         return;
@@ -240,18 +256,24 @@ void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
 
 llama_token Sampler::sample(llama_context * ctx, int32_t idx) {
     const float * row = llama_get_logits_ith(ctx, idx);
-    llama_token token = -1;
     if (greedy_) {
-        token = argmax(row, n_vocab_);
-    } else {
-        token = common_sampler_sample(chain_.get(), ctx, idx);
+        const llama_token token = argmax(row, n_vocab_);
+        if (token < 0) {
+            throw_not_finite();
+        }
+        return token;
     }
-    if (token < 0 || token >= n_vocab_ || !std::isfinite(row[token])) {
-        throw Error(LA_ERR_INTERNAL, "the model produced no finite logits: a corrupt file or a numerical fault");
+    if (has_nan(row, n_vocab_)) {
+        throw_not_finite(); // before upstream sorts by it
     }
-    if (!greedy_) {
-        common_sampler_accept(chain_.get(), token, true);
+    const llama_token token = common_sampler_sample(chain_.get(), ctx, idx);
+    const llama_token_data_array * candidates = common_sampler_get_candidates(chain_.get(), false);
+    const auto selected = static_cast<size_t>(candidates->selected);
+    if (candidates->selected < 0 || selected >= candidates->size || !(candidates->data[selected].logit > -INFINITY)) {
+        throw Error(LA_ERR_INVALID, "no token is left to choose: logit_bias, ignore_eos and grammar forbid every one",
+                    "logit_bias");
     }
+    common_sampler_accept(chain_.get(), token, true);
     return token;
 }
 

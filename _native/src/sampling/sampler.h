@@ -38,7 +38,8 @@ class Sampler {
     void accept_prompt(const std::vector<llama_token> & prompt);
 
     // Chooses from row `idx` of the last decode and remembers the choice. Throws Error (LA_ERR_INTERNAL) when the
-    // row is not finite, whatever upstream throws otherwise.
+    // row is not finite, LA_ERR_INVALID when nothing may be chosen, whatever
+    // upstream throws otherwise.
     llama_token sample(llama_context * ctx, int32_t idx);
 
   private:
