@@ -6,8 +6,8 @@ other work in Python on a token. Constant parts are built once a request.
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,14 +79,14 @@ class ChatAssembler:
     def __init__(
         self, *, model: str, fingerprint: str | None, n_choices: int, logprobs: bool, include_usage: bool
     ) -> None:
-        self.request_id = f"req_{uuid.uuid4().hex}"
+        self.request_id = f"req_{os.urandom(16).hex()}"
         self._n_choices = n_choices
         self._logprobs = logprobs
         self._include_usage = include_usage
         builders = _builders()
         self._delta, self._choice, self._empty_delta = builders.delta, builders.choice, builders.empty_delta
         self._constants: dict[str, Any] = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "id": f"chatcmpl-{os.urandom(16).hex()}",
             "created": int(time.time()),
             "model": model,
             "system_fingerprint": fingerprint,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import enum
-import hashlib
 import logging
 import threading
 from functools import cached_property
@@ -198,6 +197,8 @@ class Engine:
     @cached_property
     def fingerprint(self) -> str:
         """What stands for build and model in `system_fingerprint`: equal ones may be expected to answer alike."""
+        import hashlib
+
         digest = hashlib.sha256(f"{build_info()}\n{self._native.info()}".encode()).hexdigest()
         return f"fp_{digest[:10]}"
 

@@ -7,7 +7,7 @@ looks at them, since building them costs more than most requests' whole bookkeep
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -370,7 +370,7 @@ def _error_object(kind: _Kind, message: str, param: str | None) -> dict[str, obj
 def _reply(kind: _Kind, message: str, param: str | None, headers: Mapping[str, str] | None = None) -> APIStatusError:
     error = _error_object(kind, message, param)
     body = {"error": error}
-    reply = Reply(kind.status_code, body, {"x-request-id": f"req_{uuid.uuid4().hex}", **(headers or {})})
+    reply = Reply(kind.status_code, body, {"x-request-id": f"req_{os.urandom(16).hex()}", **(headers or {})})
     return kind.error(f"Error code: {kind.status_code} - {body}", response=reply, body=error)
 
 

@@ -63,7 +63,7 @@ class Generation(Source):
         streaming: Whether the consumer wants deltas as they come, rather than to be woken once at the end.
     """
 
-    __slots__ = ("_cancel_native", "_pending", "_pump", "_streaming", "closed", "end", "n_handed_out")
+    __slots__ = ("_awaited", "_cancel_native", "_pending", "_pump", "_streaming", "closed", "end", "n_handed_out")
 
     def __init__(self, pump: Pump, *, streaming: bool) -> None:
         super().__init__()
@@ -71,6 +71,7 @@ class Generation(Source):
         self._streaming = streaming
         self._pending: dict[int, Delta] = {}
         self._cancel_native: Callable[[], None] | None = None
+        self._awaited = False
         self.closed = False
         self.end: End | None = None
         self.n_handed_out = 0
@@ -128,6 +129,7 @@ class Generation(Source):
             APITimeoutError: It was silent for longer than its timeout.
             ClientClosedError: The client was closed.
             StreamClosedError: `cancel` was called.
+            RuntimeError: Another task is waiting for the same.
         """
         while True:
             pending = self._pending
@@ -177,8 +179,13 @@ class Generation(Source):
             raise error
 
     async def _wait(self) -> None:
+        if self._awaited:
+            raise RuntimeError("another task is already waiting for this answer")
+        self._awaited = True
         try:
             await self._pump.wait(self)
         except BaseException:
             self.cancel()
             raise
+        finally:
+            self._awaited = False

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ._doctor import extra_buffers_usable
 from ._engine import Engine, reap
 from ._errors import ClientClosedError
+from ._threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ class Model:
                 options = self.options
                 if "use_extra_buffers" not in options.numbers:
                     if _extra_buffers.usable is None:
-                        await anyio.to_thread.run_sync(_extra_buffers.find_out)
+                        await run_in_thread(_extra_buffers.find_out)
                         continue
                     options = options.with_number("use_extra_buffers", int(_extra_buffers.usable))
                 engine = self._engine = Engine(options, self._on_progress)
@@ -120,6 +120,8 @@ class _ExtraBuffers:
 
     def find_out(self) -> None:
         # May run the self-test in a child process: not for an event loop, and not for several threads at once.
+        from ._doctor import extra_buffers_usable
+
         with self._lock:
             if self.usable is None:
                 self.usable = extra_buffers_usable()

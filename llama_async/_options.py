@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ._errors import OptionError
 
@@ -131,9 +131,9 @@ def _number(name: str, value: object) -> int | float:
     if name in _BOOLEANS:
         return int(_boolean(name, value))
     if name in _POSITIVE_FLOATS:
-        if not _is_real(value) or not 0 < value < math.inf:  # type: ignore[operator]
+        if not _is_real(value) or not 0 < value < math.inf:
             raise OptionError(name, value, "a number above 0")
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     low, high = _INTEGERS[name]
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise OptionError(name, value, f"an integer from {low} to {high}")
@@ -162,21 +162,19 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _devices(devices: str | Sequence[str]) -> str:
-    names = devices.split(",") if isinstance(devices, str) else devices
+def _devices(devices: str | Sequence[object]) -> str:
+    names: Sequence[Any] = devices.split(",") if isinstance(devices, str) else devices
     if not names or not all(isinstance(name, str) and name.strip() and "," not in name for name in names):
         raise OptionError("devices", devices, "names of devices, as `python -m llama_async doctor` lists them")
     return ",".join(_text("devices", name.strip()) for name in names)
 
 
-def _shares(tensor_split: Sequence[float]) -> tuple[float, ...]:
+def _shares(tensor_split: Sequence[object]) -> tuple[float, ...]:
     shares = tuple(tensor_split)
-    if not shares or isinstance(tensor_split, str) or not all(map(_is_real, shares)):
-        raise OptionError("tensor_split", tensor_split, "one share from 0 per device")
-    if not all(0 <= share < math.inf for share in shares) or not any(shares):
+    if not any(shares) or not all(_is_real(share) and 0 <= share < math.inf for share in shares):
         raise OptionError("tensor_split", tensor_split, "one share from 0 per device, not all of them 0")
-    return tuple(map(float, shares))
+    return tuple(float(share) for share in shares if _is_real(share))
 
 
-def _is_real(value: object) -> bool:
+def _is_real(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)

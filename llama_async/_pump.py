@@ -20,7 +20,7 @@ from ._errors import EventLoopError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Pump", "Source", "Waker"]
+__all__ = ["Pump", "Source", "Waker", "running_loop"]
 
 
 class Waker(Protocol):
@@ -107,7 +107,7 @@ class Pump:
         Raises:
             EventLoopError: Another loop does, and is not done with the engine.
         """
-        loop = _running_loop()
+        loop = running_loop()
         if loop is self._loop:
             return
         if self._loop is not None:
@@ -141,13 +141,7 @@ class Pump:
         self._reading = wanted
 
     async def wait(self, source: Source) -> None:
-        """Return when the source was woken; check `ready` again then.
-
-        Raises:
-            RuntimeError: Another task waits for this source.
-        """
-        if source.waker is not None or source is self._leader:
-            raise RuntimeError("another task is already waiting for this answer")
+        """Return when the source was woken; check `ready` again then. One task at a time waits for a source."""
         if not self._by_reader:
             await self._lead_or_follow(source)
             return
@@ -183,7 +177,8 @@ class Pump:
                 next(iter(self._followers.values())).set_result(None)
 
 
-def _running_loop() -> object:
+def running_loop() -> object:
+    """Return what identifies the loop that runs here: an asyncio loop or a trio token."""
     trio: Any = sys.modules.get("trio")
     if trio is not None:
         # First, for in trio's guest mode an asyncio loop runs in the same thread.

@@ -12,6 +12,7 @@ from llama_async._errors import APITimeoutError
 from llama_async._request import ChatRequest, chat_request
 from llama_async._resource import AsyncAPIResource
 from llama_async._stream import AsyncStream
+from llama_async._threads import run_in_thread
 from llama_async._types import not_given, omit
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class AsyncCompletions(AsyncAPIResource):
         service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | Omit | None = omit,
         stop: str | SequenceNotStr[str] | Omit | None = omit,
         store: bool | Omit | None = omit,
-        stream: Literal[False] | Literal[True] | Omit | None = omit,
+        stream: Literal[False, True] | Omit | None = omit,
         stream_options: ChatCompletionStreamOptionsParam | Omit | None = omit,
         temperature: float | Omit | None = omit,
         tool_choice: ChatCompletionToolChoiceOptionParam | Omit = omit,
@@ -319,7 +320,7 @@ async def _complete(
     if prompt.n_chars <= _ENCODE_HERE_CHARS:
         segment = prompt.encode()
     else:
-        segment = await anyio.to_thread.run_sync(prompt.encode)
+        segment = await run_in_thread(prompt.encode)
         # Another task may have closed the client meanwhile, or its loop given the engine away.
         engine = await _acquire(model, timeout_s)
     if timeout_s is None:

@@ -1,0 +1,49 @@
+"""Fixtures: the default model, a loaded client, and the three event loops every test of the client runs on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llama_async import AsyncLlama
+from llama_async._default_model import default_model_path
+
+# Test modules are imported by path (import-mode=importlib), so their directory is not on the path by itself.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support import CLIENT_OPTIONS
+
+
+@pytest.fixture(scope="session")
+def model_path() -> Path:
+    return default_model_path()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+        pytest.param(("trio", {}), id="trio"),
+    ],
+    scope="session",
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+async def shared_client(anyio_backend: Any, model_path: Path) -> AsyncIterator[AsyncLlama]:
+    """A client for tests that neither close it nor depend on what it is doing; one per event loop."""
+    async with AsyncLlama(model_path, **CLIENT_OPTIONS) as client:
+        yield client
+
+
+@pytest.fixture
+async def client(anyio_backend: Any, model_path: Path) -> AsyncIterator[AsyncLlama]:
+    """A client of the test's own."""
+    async with AsyncLlama(model_path, **CLIENT_OPTIONS) as client:
+        yield client

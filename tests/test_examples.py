@@ -1,0 +1,39 @@
+"""Every example runs, on the default model, in an interpreter of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DIRECTORY = Path(__file__).resolve().parent.parent / "examples"
+
+EXPECTED = {
+    "cancellation.py": ("closed after", "left the block", "timed out", "cancelled", "and the engine goes on"),
+    "hello.py": ("CompletionUsage",),
+    "low_level.py": (),
+    "sixteen.py": ("ant:", "pig:", "tokens"),
+    "streaming.py": ("tokens in",),
+}
+
+
+def test_every_example_is_here() -> None:
+    assert sorted(path.name for path in DIRECTORY.glob("*.py")) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example_runs(name: str, model_path: Path, tmp_path: Path) -> None:
+    child = subprocess.run(
+        [sys.executable, "-W", "error", str(DIRECTORY / name), str(model_path)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert child.returncode == 0, child.stderr
+    assert child.stdout
+    for text in EXPECTED[name]:
+        assert text in child.stdout
