@@ -53,3 +53,13 @@ if(_targets)
 endif()
 # The grammar parser's errors go to the log rather than to standard error (grammar_stderr.h).
 llama_async_include_first(llama grammar_stderr.h "${LLAMA_CPP_DIR}/src/llama-grammar.cpp")
+
+# ThreadSanitizer looks at every load of every matrix and makes one token take seconds. These files only compute, each
+# call on its own range; whatever shares or synchronizes (ggml-cpu.c, ops.cpp, ggml-backend.cpp) stays instrumented.
+option(LLAMA_ASYNC_TSAN_KERNELS "instrument ggml's arithmetic kernels under ThreadSanitizer too" OFF)
+if(LLAMA_ASYNC_SANITIZE STREQUAL "thread" AND NOT LLAMA_ASYNC_TSAN_KERNELS)
+    set(_cpu "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu")
+    file(GLOB _kernels "${_cpu}/arch/*/*.c" "${_cpu}/arch/*/repack.cpp" "${_cpu}/quants.c" "${_cpu}/repack.cpp"
+        "${_cpu}/vec.cpp" "${_cpu}/llamafile/sgemm.cpp" "${_cpu}/amx/mmq.cpp" "${_cpu}/tiled/tiled-kernel.cpp")
+    set_property(SOURCE ${_kernels} TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=thread)
+endif()
