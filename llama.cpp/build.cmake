@@ -9,6 +9,12 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+if(NOT MSVC)
+    # A failed assertion becomes an exception where that is safe (_native/src/base/asserts.h): it must pass C frames.
+    add_compile_options($<$<COMPILE_LANGUAGE:C>:-fexceptions>)
+    # Messages of upstream name its source files: as upstream names them, not where this machine keeps them.
+    add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${LLAMA_CPP_DIR}/=>")
+endif()
 
 llama_async_default(LLAMA_BUILD_COMMON ON)
 llama_async_default(LLAMA_BUILD_MTMD ON)

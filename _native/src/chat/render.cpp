@@ -106,6 +106,9 @@ common_chat_templates_inputs make_inputs(json & request) {
             }
         }
     }
+    if (request.contains("reasoning_effort")) {
+        inputs.chat_template_kwargs["reasoning_effort"] = request.at("reasoning_effort").dump();
+    }
     return inputs;
 }
 

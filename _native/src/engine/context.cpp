@@ -1,5 +1,6 @@
 #include "engine/context.h"
 
+#include "base/asserts.h"
 #include "base/error.h"
 #include "log/log_ring.h"
 
@@ -109,7 +110,7 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     Context context;
     context.n_ctx = shape.n_ctx;
     context.n_threads = config.raw.n_threads > 0 ? config.raw.n_threads : usable_cores();
-    const int32_t n_threads_batch = config.raw.n_threads_batch > 0 ? config.raw.n_threads_batch : context.n_threads;
+    context.n_threads_batch = config.raw.n_threads_batch > 0 ? config.raw.n_threads_batch : context.n_threads;
 
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<uint32_t>(shape.n_ctx) * static_cast<uint32_t>(shape.n_parallel);
@@ -118,7 +119,7 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
     params.n_outputs_max = static_cast<uint32_t>(shape.n_parallel); // one row of logits per sequence and step
     params.n_threads = context.n_threads;
-    params.n_threads_batch = n_threads_batch;
+    params.n_threads_batch = context.n_threads_batch;
     params.kv_unified = config.raw.kv_unified != 0;
     params.swa_full = config.raw.swa_full != 0;
     params.offload_kqv = config.raw.offload_kqv != 0;
@@ -133,11 +134,12 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     }
 
     const ErrorTap tap;
+    const AssertsThrow asserts_throw;
     std::string reason;
     try {
         context.threads = make_threadpool(context.n_threads);
-        if (n_threads_batch != context.n_threads) {
-            context.threads_batch = make_threadpool(n_threads_batch);
+        if (context.n_threads_batch != context.n_threads) {
+            context.threads_batch = make_threadpool(context.n_threads_batch);
         }
         context.llama.reset(llama_init_from_model(model.weights(), params));
     } catch (const std::exception & e) {

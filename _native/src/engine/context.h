@@ -20,6 +20,7 @@ struct Context {
     ThreadpoolPtr threads_batch; // null: the same
     llama_context_ptr llama;
     int32_t n_threads = 0;
+    int32_t n_threads_batch = 0;
     int32_t n_ctx = 0; // tokens of one request
 };
 

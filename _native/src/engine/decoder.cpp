@@ -1,5 +1,6 @@
 #include "engine/decoder.h"
 
+#include "base/asserts.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/compute_gate.h"
@@ -37,16 +38,24 @@ void Decoder::warm_up() {
     llama_token token = std::max(0, llama_vocab_bos(model_->vocab()));
     {
         const ComputeGate::Turn turn;
+        // First on this thread alone: what a malformed model trips is then an exception.
+        const AssertsThrow asserts_throw;
+        llama_set_n_threads(context_.llama.get(), 1, 1);
         if (llama_decode(context_.llama.get(), llama_batch_get_one(&token, 1)) != 0) {
-            throw Error(LA_ERR_LOAD, "the model cannot compute a single token");
+            throw Error(LA_ERR_LOAD, "cannot load model '" + model_->path() + "': it cannot compute a single token");
         }
+        llama_set_n_threads(context_.llama.get(), context_.n_threads, context_.n_threads_batch);
     }
     llama_memory_clear(memory(), true);
     llama_set_abort_callback(
         context_.llama.get(),
         [](void * self) {
             const auto * decoder = static_cast<const Decoder *>(self);
-            return decoder->closing_.load(std::memory_order_relaxed) || !decoder->requests_.batch_is_wanted();
+            const bool abort = decoder->closing_.load(std::memory_order_relaxed) || !decoder->requests_.batch_is_wanted();
+            if (abort) {
+                decoder->aborted_.store(true, std::memory_order_relaxed);
+            }
+            return abort;
         },
         this);
 }
@@ -227,7 +236,10 @@ std::vector<Decoder::Item> Decoder::plan() const {
 }
 
 void Decoder::compute(std::vector<Item> items) {
-    const int32_t result = decode(items);
+    int32_t result = decode(items);
+    while (result == 1 && forget_oldest_prefix()) {
+        result = decode(items); // the cache was full of prefixes that nobody uses now
+    }
     if (result == 0) {
         const double start = now_s();
         for (const auto & item : items) {
@@ -269,6 +281,20 @@ void Decoder::compute(std::vector<Item> items) {
     }
 }
 
+// Slots that share one cache (unified, or with a sliding window) may fill it with what idle ones keep.
+bool Decoder::forget_oldest_prefix() {
+    Slot * oldest = nullptr;
+    for (auto & slot : slots_) {
+        if (!slot.sequence && !slot.computed.empty() && (!oldest || slot.last_used < oldest->last_used)) {
+            oldest = &slot;
+        }
+    }
+    if (oldest) {
+        clear(*oldest);
+    }
+    return oldest != nullptr;
+}
+
 // Returns llama_decode's result; an exception counts as -3.
 int32_t Decoder::decode(std::vector<Item> & items) {
     batch_.n_tokens = 0;
@@ -301,8 +327,10 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     requests_.enter_batch(in_batch_);
     int32_t result = 0;
     double seconds = 0;
+    aborted_.store(false, std::memory_order_relaxed);
     try {
         const ComputeGate::Turn turn;
+        const ExpectedFailure quiet(aborted_);
         const double start = now_s();
         result = llama_decode(context_.llama.get(), batch_);
         if (result == 0) {
@@ -347,6 +375,7 @@ void Decoder::sample(const Item & item) {
     auto & sequence = *slot.sequence;
     const RequestPtr request = sequence.request;
     try {
+        const AssertsThrow asserts_throw;
         const float * row = llama_get_logits_ith(context_.llama.get(), item.output);
         const llama_token token = sequence.sampler.sample(context_.llama.get(), item.output);
         const auto step = sequence.add(*model_, token, row, context_.n_ctx);

@@ -79,6 +79,7 @@ class Decoder {
     std::vector<Item> plan() const;
     void compute(std::vector<Item> items);
     int32_t decode(std::vector<Item> & items);
+    bool forget_oldest_prefix();
     void restore(const std::vector<Item> & items);
     void sample(const Item & item);
     void finish(Slot & slot);
@@ -103,6 +104,7 @@ class Decoder {
     uint64_t n_steps_ = 0;
     llama_batch batch_;
     std::vector<Request *> in_batch_;
+    mutable std::atomic<bool> aborted_{ false }; // the running step, by the abort callback
 
     DecoderStats & stats_;
 };

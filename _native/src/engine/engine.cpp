@@ -100,7 +100,8 @@ void Engine::run() {
     } catch (const std::bad_alloc &) {
         channel_.post_engine(LA_RECORD_READY, LA_ERR_MEMORY, "out of memory while loading the model");
     } catch (const std::exception & e) {
-        channel_.post_engine(LA_RECORD_READY, LA_ERR_LOAD, e.what());
+        channel_.post_engine(LA_RECORD_READY, LA_ERR_LOAD,
+                             "cannot load model '" + config_.model_path + "': " + e.what());
     }
     channel_.wake();
     if (decoder) {

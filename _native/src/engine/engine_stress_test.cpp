@@ -1,5 +1,6 @@
-// The engine through its C ABI on a real model: answers, cancellation, shutdown, many threads. Run plain and under
-// ASan and TSan. LLAMA_ASYNC_TEST_MODEL names the GGUF file.
+// The engine through its C ABI: answers, cancellation, shutdown, many threads. LLAMA_ASYNC_TEST_MODEL names the GGUF
+// file: the default model, or, under a sanitizer that would take an hour over it, a tiny one with random weights
+// (tests/tools/tiny_models.py), of whose answers nothing is asked but that they come and end.
 #include "llama_async.h"
 #include "testing/check.h"
 
@@ -142,9 +143,14 @@ TEST(continues_a_text) {
     CHECK(client.drain_until([&] { return client.n_ended == 1; }));
     const Answer & answer = client.answers[id];
     CHECK(answer.status == LA_OK && answer.n_ends == 1);
-    CHECK(answer.text.at(0).find(" Paris") == 0);
+    const char * info = nullptr;
+    CHECK(la_engine_info(client.engine, &info) == LA_OK);
+    if (std::strstr(info, "SmolLM2")) {
+        CHECK(answer.text.at(0).find(" Paris") == 0);
+        CHECK(answer.n_prompt == 5);
+    }
     CHECK(answer.finish.at(0) == LA_FINISH_LENGTH);
-    CHECK(answer.n_prompt == 5 && answer.n_generated == 8);
+    CHECK(answer.n_generated == 8);
 }
 
 TEST(streamed_and_whole_answers_are_equal_and_the_prefix_is_reused) {

@@ -1,5 +1,6 @@
 #include "engine/preparer.h"
 
+#include "base/asserts.h"
 #include "base/error.h"
 #include "chat/render.h"
 
@@ -103,6 +104,7 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
 }
 
 void Preparer::prepare(const RequestPtr & request) {
+    const AssertsThrow asserts_throw;
     if (request->cancelled) {
         throw Error(LA_ERR_CANCELLED, "cancelled");
     }

@@ -1,6 +1,7 @@
 // Upstream's log, collected in memory: nothing is printed and no thread is started.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -31,6 +32,16 @@ class ErrorTap {
   private:
     std::string lines_;
     std::string * outer_;
+};
+
+// While one lives, what upstream logs as an error on this thread counts as debug once `expected` is set: it reports a step
+// that we aborted ourselves as a failure.
+class ExpectedFailure {
+  public:
+    explicit ExpectedFailure(const std::atomic<bool> & expected);
+    ~ExpectedFailure();
+    ExpectedFailure(const ExpectedFailure &) = delete;
+    ExpectedFailure & operator=(const ExpectedFailure &) = delete;
 };
 
 } // namespace la

@@ -1,11 +1,13 @@
 #include "model/model.h"
 
+#include "base/asserts.h"
 #include "base/error.h"
 #include "log/log_ring.h"
 #include "sampling/sampler.h"
 
 #include "common.h"
 #include "ggml-backend.h"
+#include "gguf.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -123,8 +125,47 @@ static void check_file(const std::string & path) {
     }
 }
 
+// Tensors of types that upstream has no arithmetic for crash in the first compute, not at load.
+static void check_tensor_types(const std::string & path) {
+    gguf_init_params params = { /* no_alloc */ true, /* ctx */ nullptr };
+    const std::unique_ptr<gguf_context, decltype(&gguf_free)> file(gguf_init_from_file(path.c_str(), params), gguf_free);
+    if (!file) {
+        return; // the loader says why
+    }
+    const auto ends_with = [](const std::string & text, const char * end) {
+        const size_t n = std::strlen(end);
+        return text.size() >= n && text.compare(text.size() - n, n, end) == 0;
+    };
+    for (int64_t i = 0; i < gguf_get_n_tensors(file.get()); ++i) {
+        const std::string name = gguf_get_tensor_name(file.get(), i);
+        const ggml_type type = gguf_get_tensor_type(file.get(), i);
+        const bool vector = ends_with(name, "norm.weight") || ends_with(name, ".bias") || ends_with(name, "conv1d.weight") ||
+                            ends_with(name, "conv.weight") || ends_with(name, "ssm_a");
+        const bool integer = type == GGML_TYPE_I8 || type == GGML_TYPE_I16 || type == GGML_TYPE_I32 ||
+                             type == GGML_TYPE_I64 || type == GGML_TYPE_F64;
+        if ((vector && type != GGML_TYPE_F32) || (integer && ends_with(name, ".weight"))) {
+            throw Error(LA_ERR_LOAD, "cannot load model '" + path + "': tensor " + name + " has type " +
+                                         ggml_type_name(type) + ", which llama.cpp cannot compute with there");
+        }
+    }
+}
+
+// Upstream's template parser recurses once per open bracket.
+static void check_template(const std::string & source) {
+    constexpr int k_max_depth = 100;
+    int depth = 0;
+    for (const char c : source) {
+        depth += c == '(' || c == '[' || c == '{' ? 1 : c == ')' || c == ']' || c == '}' ? -1 : 0;
+        if (depth > k_max_depth) {
+            throw std::runtime_error("it nests brackets deeper than " + std::to_string(k_max_depth) + " levels");
+        }
+        depth = std::max(depth, 0); // brackets in literal text need not pair
+    }
+}
+
 std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::function<bool(float)> & progress) {
     check_file(config.model_path);
+    check_tensor_types(config.model_path);
     llama_model_params params = llama_model_default_params();
     std::vector<ggml_backend_dev_t> devices;
     for (const auto & name : config.devices) {
@@ -154,6 +195,7 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     };
 
     const ErrorTap tap;
+    const AssertsThrow asserts_throw;
     std::shared_ptr<Model> model(new Model);
     model->path_ = config.model_path;
     std::string reason;
@@ -181,6 +223,8 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     model->index_vocab();
     model->init_sampling_defaults();
     try {
+        const char * own = llama_model_chat_template(weights, nullptr);
+        check_template(!config.chat_template.empty() ? config.chat_template : own ? own : "");
         model->templates_ = common_chat_templates_init(weights, config.chat_template);
         // Upstream falls back to ChatML where a model has no template: a base model would answer nonsense.
         model->has_template_ = common_chat_templates_was_explicit(model->templates_.get());
@@ -227,8 +271,15 @@ void Model::init_sampling_defaults() {
         const std::string text = meta(llama_model_meta_key_str(key));
         char * end = nullptr;
         const double value = std::strtod(text.c_str(), &end);
-        if (end != text.c_str() && std::isfinite(value)) {
-            field = static_cast<std::decay_t<decltype(field)>>(value);
+        if (end == text.c_str() || !std::isfinite(value)) {
+            return;
+        }
+        const auto before = field;
+        field = static_cast<std::decay_t<decltype(field)>>(value);
+        try {
+            SamplingSpec{ sampling_defaults_ };
+        } catch (const Error &) {
+            field = before; // out of range: no caller asked for it, so no caller shall get an error for it
         }
     };
     auto & s = sampling_defaults_;
