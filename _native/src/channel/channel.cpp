@@ -42,6 +42,16 @@ void Channel::post_engine(la_record_kind kind, la_status status, std::string mes
     engine_records_.push_back({ kind, status, std::move(message), std::move(param), n_tokens });
 }
 
+void Channel::wake() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (ready_.empty() && engine_records_.empty()) {
+            return;
+        }
+    }
+    waker_.wake();
+}
+
 uint64_t Channel::n_ended() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return n_ended_;

@@ -57,8 +57,9 @@ class Channel {
     // Any thread: a record of the engine itself. Progress replaces progress not yet drained.
     void post_engine(la_record_kind kind, la_status status, std::string message = {}, std::string param = {},
                      int32_t n_tokens = 0);
-    // Any thread: tells the consumer, once for everything posted before.
-    void wake() { waker_.wake(); }
+    // Any thread: tells the consumer, once for everything posted before. Without anything posted it does nothing: an
+    // empty wake-up would cost the event loop as much as a token.
+    void wake();
 
     // One consumer at a time: moves all that was posted into `out`, whose memory stays valid until the next call.
     void drain(la_drained & out);

@@ -25,8 +25,15 @@ std::string text_of(const la_drained & drained, size_t i) {
 static_assert(sizeof(la_record) == 64, "bindings parse records of 64 bytes");
 static_assert(sizeof(la_logprob) == 16, "bindings parse entries of 16 bytes");
 
+TEST(nothing_posted_wakes_nobody) {
+    Channel channel;
+    channel.wake();
+    CHECK(!readable(channel) && channel.n_wakeups() == 0);
+}
+
 TEST(wake_ups_coalesce) {
     Channel channel;
+    channel.post_engine(LA_RECORD_READY, LA_OK);
     CHECK(!readable(channel));
     channel.wake();
     channel.wake();
@@ -34,7 +41,10 @@ TEST(wake_ups_coalesce) {
     CHECK(channel.n_wakeups() == 1);
     la_drained out;
     channel.drain(out);
-    CHECK(!readable(channel) && out.n_records == 0);
+    CHECK(!readable(channel) && out.n_records == 1);
+    channel.wake();
+    CHECK(!readable(channel));
+    channel.post_engine(LA_RECORD_CLOSED, LA_OK);
     channel.wake();
     CHECK(readable(channel));
 }

@@ -135,12 +135,12 @@ std::unique_ptr<Decoder> Engine::load() {
             throw Error(LA_ERR_CLOSED, "loading was cancelled");
         }
     };
-    int32_t last_permille = -1;
+    int32_t last_percent = -1;
     const auto model = Model::load(config_, [&](float fraction) {
-        const auto permille = static_cast<int32_t>(1000 * fraction);
-        if (permille != last_permille) {
-            last_permille = permille;
-            channel_.post_engine(LA_RECORD_LOADING, LA_OK, {}, {}, permille);
+        const auto percent = static_cast<int32_t>(100 * fraction);
+        if (percent != last_percent) {
+            last_percent = percent;
+            channel_.post_engine(LA_RECORD_LOADING, LA_OK, {}, {}, 10 * percent);
             channel_.wake();
         }
         return !closing_.load();
