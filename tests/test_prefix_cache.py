@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 Messages = list[dict[str, str]]
 
 # With f32 everywhere, sums in another order are all that chunking and company change: log probabilities were equal to
-# within 5e-5, and in one of ten thousand tokens to 1.7e-3. (An f16 cache rounds such a difference up to 3e-3 in many, and
+# within 5e-5, in one of ten thousand tokens to 1.7e-3. (An f16 cache rounds such a difference up to 3e-3 in many, and
 # flash attention, which adds up in f16, to 2e-2.) A token missed or seen twice moves them by 1e-2 and more.
 _TINY_TOLERANCE = 3e-3
 _EXACT: dict[str, Any] = {"n_ctx": 1024, "n_threads": 1, "flash_attention": False, "type_k": "f32", "type_v": "f32"}
