@@ -22,12 +22,16 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 import llama_async
 from llama_async import AsyncLlama
 from llama_async._default_model import default_model_path
+
+if TYPE_CHECKING:
+    from llama_async._engine import Engine
 
 PROMPT_WORDS = 40  # about as many tokens in each prompt, besides the template's
 
@@ -57,6 +61,11 @@ class Row:
 def messages(stream: int) -> list[dict[str, str]]:
     words = " ".join(f"{'abcdefghij'[(stream + i) % 10]}{i % 7}" for i in range(PROMPT_WORDS // 2))
     return [{"role": "user", "content": f"{stream} {words}"}]
+
+
+async def engine_of(client: AsyncLlama) -> Engine:
+    """Return what has the bare loop, which is not for users."""
+    return await client._model.acquire()  # noqa: SLF001
 
 
 @dataclass
@@ -123,7 +132,7 @@ async def throughput(model: Path, n_streams: int, n_decode: int, rounds: int, n_
     ttft = Row(f"{n_streams} streams, first token", "ms")
     python = Row(f"{n_streams} streams, loop thread's CPU", "us/token")
     async with AsyncLlama(model, n_parallel=n_streams, n_ctx=512, n_threads=n_threads) as client:
-        engine = await client._model.acquire()
+        engine = await engine_of(client)
         seen = await run_streams(client, n_streams, 64)  # warm: Python's code paths, the model's pages
         for _ in range(rounds):
             bare = await asyncio.to_thread(engine.bare_loop, n_streams, seen.n_prompt, n_decode)
@@ -135,6 +144,47 @@ async def throughput(model: Path, n_streams: int, n_decode: int, rounds: int, n_
                 ttft.ours.append(1e3 * seen.ttft_s)
                 ttft.bare.append(1e3 * bare["prefill_s"])
     return [speed, *([ttft] if ttft.ours else []), python]
+
+
+async def wake_floor(model: Path, rounds: int, n_threads: int | None) -> Row:
+    """Measure what asyncio alone takes for a wake-up at a stream's pace, while the bare loop keeps the cores busy.
+
+    Nothing of ours runs in the event loop: a thread writes to an eventfd, a reader callback resolves a future. What a
+    stream's token costs beyond this is ours. (On a core that just woke, or whose caches a model has swept, the same
+    Python code takes several times as long as in a tight loop.)
+    """
+    row = Row("asyncio's own wake-up", "us")
+    loop = asyncio.get_running_loop()
+    async with AsyncLlama(model, n_parallel=1, n_ctx=512, n_threads=n_threads) as client:
+        engine = await engine_of(client)
+        for _ in range(rounds):
+            fd = os.eventfd(0, os.EFD_NONBLOCK)
+            waiting: list[asyncio.Future[None]] = []
+
+            def on_readable(fd: int = fd, waiting: list[asyncio.Future[None]] = waiting) -> None:
+                os.eventfd_read(fd)
+                if waiting and not waiting[0].done():
+                    waiting[0].set_result(None)
+
+            loop.add_reader(fd, on_readable)
+            busy = asyncio.create_task(asyncio.to_thread(engine.bare_loop, 1, 32, 256))
+            await asyncio.sleep(0.5)
+
+            def write(fd: int = fd) -> None:
+                for _ in range(100):
+                    time.sleep(0.01)
+                    os.eventfd_write(fd, 1)
+
+            writing = asyncio.create_task(asyncio.to_thread(write))
+            start = time.thread_time()
+            for _ in range(100):
+                waiting[:] = [loop.create_future()]
+                await waiting[0]
+            row.ours.append(1e6 * (time.thread_time() - start) / 100)
+            loop.remove_reader(fd)
+            await asyncio.gather(busy, writing)
+            os.close(fd)
+    return row
 
 
 async def loop_lag(model: Path, n_threads: int | None) -> Row:
@@ -171,14 +221,15 @@ async def memory(model: Path, n_threads: int | None) -> Row:
     """Measure resident memory beside weights, KV cache and compute buffers."""
     row = Row("resident memory beyond Python", "MiB")
     process = psutil.Process()
+    n_file = model.stat().st_size  # noqa: ASYNC240 (once, and nothing else runs)
     before = process.memory_info().rss
     async with AsyncLlama(model, n_parallel=16, n_ctx=2048, n_threads=n_threads) as client:
         await run_streams(client, 16, 32)
         row.ours.append((process.memory_info().rss - before) / 2**20)
-        engine = await client._model.acquire()
+        engine = await engine_of(client)
         bare = await asyncio.to_thread(engine.bare_loop, 16, 8, 1)
         # The bare context has its own: what it allocated is what ours did.
-        row.bare.append((bare["context_bytes"] + model.stat().st_size) / 2**20)
+        row.bare.append((bare["context_bytes"] + n_file) / 2**20)
     return row
 
 
@@ -219,6 +270,8 @@ async def measure(args: argparse.Namespace, model: Path) -> list[Row]:
         rows += await throughput(model, n_streams, args.decode, args.rounds, args.threads)
         print(*(row.shown() for row in rows[-2:]), sep="\n", file=sys.stderr)
     if not args.quick:
+        if hasattr(os, "eventfd"):
+            rows.append(await wake_floor(model, args.rounds, args.threads))
         rows += [await loop_lag(model, args.threads), await memory(model, args.threads)]
     return rows
 

@@ -1,4 +1,4 @@
-"""Writes docs/compatibility.md from the table that the code obeys: `python docs/compatibility.py` (also `nox -s gen`)."""
+"""Writes docs/compatibility.md from the table that the code obeys: `python docs/compatibility.py`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ What becomes of every parameter of `openai` 3.54.0's `chat.completions.create`, 
 * **no effect**: accepted; it cannot change an answer that is computed in this process.
 * **rejected**: a BadRequestError names it, unless its value asks for nothing.
 
-Where a request says nothing about sampling, llama.cpp's defaults hold (temperature 0.8, top_k 40, top_p 0.95, min_p 0.05),
-overridden by what the GGUF recommends.
+Where a request says nothing about sampling, llama.cpp's defaults hold (temperature 0.8, top_k 40, top_p 0.95, min_p
+0.05), overridden by what the GGUF recommends.
 """
 
 
@@ -32,7 +32,13 @@ def render() -> str:
             values = ", ".join(f"`{_python(value)}`" for value in parameter.neutral)
             note = f"{note}; accepted: {values}"
         lines.append(f"| `{name}` | {parameter.effect.value} | {note} |")
-    lines += ["", "## extra_body\n", "An unknown key is a BadRequestError.\n", "| key | type | range | note |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "## extra_body\n",
+        "An unknown key is a BadRequestError.\n",
+        "| key | type | range | note |",
+        "|---|---|---|---|",
+    ]
     for name, extra in EXTRA_BODY_PARAMETERS.items():
         bounded = extra.low != float("-inf")
         lines.append(

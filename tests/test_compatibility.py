@@ -10,4 +10,6 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def test_the_page_is_the_table() -> None:
     page = runpy.run_path(str(DOCS / "compatibility.py"))
-    assert (DOCS / "compatibility.md").read_text(encoding="utf-8") == page["render"](), "run `python docs/compatibility.py`"
+    assert (DOCS / "compatibility.md").read_text(encoding="utf-8") == page["render"](), (
+        "run `python docs/compatibility.py`"
+    )
