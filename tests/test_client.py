@@ -187,14 +187,13 @@ async def test_a_star_takes_any_name_and_unknown_names_need_no_model() -> None:
 
 @anyio_test
 async def test_a_leaked_client_warns_and_is_closed(model_path: Path) -> None:
-    client: AsyncLlama | None = AsyncLlama(model_path, **CLIENT_OPTIONS)
-    assert client is not None
-    await client.load()
-    reference = weakref.ref(client)
+    clients = [AsyncLlama(model_path, **CLIENT_OPTIONS)]
+    await clients[0].load()
+    reference = weakref.ref(clients[0])
     n_live = len(live_engines())
-    client = None
     with pytest.warns(ResourceWarning, match="unclosed"):
-        gc.collect()
+        clients.clear()
+    gc.collect()
     assert reference() is None
 
     def reaped() -> bool:

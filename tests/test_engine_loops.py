@@ -6,16 +6,25 @@ import asyncio
 import os
 import threading
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 import uvloop
 from support import CLIENT_OPTIONS, ENDLESS, QUESTION, is_idle, run_child, until
 
 from llama_async import APIConnectionError, AsyncLlama, EventLoopError
 from llama_async._binding import live_engines
+
+
+def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a loop where no other is, not even a suspended one of the test runner's."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function, *arguments).result(120)
 
 
 async def ask(client: AsyncLlama, **options: Any) -> Any:
@@ -40,10 +49,10 @@ def test_from_one_kind_of_loop_to_another(client: AsyncLlama) -> None:
         return await ask(client)
 
     assert asyncio.run(run()).choices
-    assert trio.run(run).choices
+    assert in_thread(trio.run, run).choices
     assert uvloop.run(run()).choices
-    assert trio.run(run).choices
-    trio.run(client.close)
+    assert in_thread(trio.run, run).choices
+    in_thread(trio.run, client.close)
 
 
 @pytest.mark.parametrize("second", ["asyncio", "trio"])
@@ -63,7 +72,7 @@ def test_a_loop_that_ended_with_work_in_flight(client: AsyncLlama, first: str, s
         await client.close()
 
     def run(kind: str, function: Any) -> None:
-        asyncio.run(function()) if kind == "asyncio" else trio.run(function)
+        in_thread(asyncio.run, function()) if kind == "asyncio" else in_thread(trio.run, function)
 
     run(first, leave)
     run(second, use)
@@ -228,6 +237,4 @@ def test_the_leader_hands_over_when_cancelled(client: AsyncLlama) -> None:
         with trio.fail_after(60):
             await work()
 
-    import trio.testing
-
-    trio.run(timed)
+    in_thread(trio.run, timed)

@@ -14,23 +14,25 @@ from llama_async._messages import chat_prompt
 
 pytestmark = pytest.mark.anyio
 
-# The bar is 5 ms, and benchmarks/ reports the true figure. A busy machine takes the interpreter away for longer than
-# any of our work does, so a few late rounds are allowed, and what is asserted is far from what blocking would cost:
-# rendering, tokenizing and prefilling this prompt on the loop takes hundreds of milliseconds.
+# benchmarks/ reports the lag by the clock. Here a busy machine may take the interpreter away for longer than any of our
+# work does, so the strict bar is on what the loop's thread computed between two rounds of the probe; by the clock only
+# blocking is looked for: rendering, tokenizing and prefilling this prompt on the loop would take a second.
 PROBE_S = 0.001
-TYPICAL_LAG_S = 0.005
-WORST_LAG_S = 0.25
+WORK_S = 0.005
+BLOCKING_S = 0.2
 
 
 async def test_sixteen_streams_and_a_long_prompt(model_path: Path) -> None:
     lags: list[float] = []
+    work: list[float] = []
     n_chunks = 0
 
     async def probe() -> None:
         while True:
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.thread_time()
             await anyio.sleep(PROBE_S)
             lags.append(time.perf_counter() - started - PROBE_S)
+            work.append(time.thread_time() - worked)
 
     async with AsyncLlama(model_path, n_ctx=4608, n_parallel=17, n_threads=1, n_threads_batch=2) as client:
 
@@ -58,8 +60,11 @@ async def test_sixteen_streams_and_a_long_prompt(model_path: Path) -> None:
     assert n_chunks > 16 * 10
     assert len(lags) > 100
     lags.sort()
-    assert lags[int(len(lags) * 0.9)] < TYPICAL_LAG_S
-    assert lags[-1] < WORST_LAG_S
+    work.sort()
+    # All but one round in a hundred: a garbage collection is not ours to time.
+    assert work[int(len(work) * 0.99)] < WORK_S
+    assert work[-1] < BLOCKING_S
+    assert lags[len(lags) // 2] < BLOCKING_S
 
 
 def test_long_text_is_encoded_in_short_steps() -> None:

@@ -86,7 +86,7 @@ async def test_every_choice_opens_and_finishes(shared_client: AsyncLlama) -> Non
 
 async def test_logprobs_come_with_their_text(shared_client: AsyncLlama) -> None:
     stream = await shared_client.chat.completions.create(
-        model="default", messages=QUESTION, max_tokens=8, stream=True, logprobs=True, top_logprobs=2
+        **ENDLESS, max_tokens=8, stream=True, logprobs=True, top_logprobs=2
     )
     n_tokens = 0
     async for chunk in stream:
@@ -126,7 +126,7 @@ async def test_a_consumer_that_lags_gets_longer_chunks(client: AsyncLlama) -> No
     assert len(chunks) < n_tokens / 4
     whole = await client.chat.completions.create(**ENDLESS, max_tokens=2)
     assert whole.choices[0].finish_reason == "length"
-    assert len(text(chunks)) > n_tokens
+    assert len(text(chunks)) > n_tokens / 2
 
 
 async def test_iterating_again_gives_nothing(shared_client: AsyncLlama) -> None:
@@ -195,7 +195,8 @@ async def test_streams_interleave(client: AsyncLlama) -> None:
 
     async def read(number: int) -> None:
         stream = await client.chat.completions.create(**ENDLESS, max_tokens=40, stream=True)
-        order.extend([number async for _ in stream])
+        async for _ in stream:
+            order.append(number)  # noqa: PERF401 (when each comes is the point)
 
     async with anyio.create_task_group() as tasks:
         for number in range(4):
