@@ -195,7 +195,7 @@ typedef struct la_engine_params {
     int32_t use_mlock;
     int32_t use_extra_buffers; /* 1: repacked and AMX weights where the CPU has them */
     int32_t check_tensors;     /* 1: validate tensor data while loading */
-    int32_t swa_full;          /* 1: keep the whole context of sliding-window layers */
+    int32_t swa_full;          /* 1: keep the whole context of sliding-window layers; always so with kv_unified */
     int32_t offload_kqv;       /* 1: KV cache on the device */
     int32_t max_queue;         /* requests waiting at most; 0: 1024 */
     float rope_freq_base;      /* 0: the model's */

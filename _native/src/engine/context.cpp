@@ -67,7 +67,7 @@ void check_memory(const Model & model, const EngineConfig & config, ContextShape
     const double n_cells = double(shape.n_ctx) * shape.n_parallel;
     double bytes = n_cells * double(model.kv_token_bytes(cache_type(config.type_k, "type_k"),
                                                          cache_type(config.type_v, "type_v")));
-    if (model.n_swa() > 0 && !config.raw.swa_full) {
+    if (forgets_window(model, config)) {
         bytes /= 6; // only some layers keep the whole context; no model known keeps fewer than one in six
     }
     const double available = double(available_memory_bytes());
@@ -105,6 +105,10 @@ ContextShape context_shape(const Model & model, const EngineConfig & config) {
     return { n_ctx, config.raw.n_parallel };
 }
 
+bool forgets_window(const Model & model, const EngineConfig & config) {
+    return model.n_swa() > 0 && config.raw.swa_full == 0 && config.raw.kv_unified == 0;
+}
+
 Context make_context(const Model & model, const EngineConfig & config, ContextShape shape) {
     check_memory(model, config, shape);
     Context context;
@@ -121,7 +125,7 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     params.n_threads = context.n_threads;
     params.n_threads_batch = context.n_threads_batch;
     params.kv_unified = config.raw.kv_unified != 0;
-    params.swa_full = config.raw.swa_full != 0;
+    params.swa_full = !forgets_window(model, config);
     params.offload_kqv = config.raw.offload_kqv != 0;
     params.rope_freq_base = config.raw.rope_freq_base;
     params.rope_freq_scale = config.raw.rope_freq_scale;
