@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "log/log_ring.h"
 #include "model/model.h"
+#include "sampling/grammar_limits.h"
 
 #include "common.h"
 
@@ -60,30 +61,6 @@ void require(bool ok, const char * param, double value, const char * limits) {
     }
 }
 
-constexpr size_t k_max_grammar_bytes = size_t(1) << 20;
-constexpr int k_max_grammar_depth = 200;
-
-// Upstream's GBNF parser recurses once per open group and has no limit of its own.
-void check_grammar(const std::string & grammar) {
-    if (grammar.size() > k_max_grammar_bytes) {
-        throw Error(LA_ERR_GRAMMAR,
-                    "grammar is " + std::to_string(grammar.size()) + " bytes long, the limit is " +
-                        std::to_string(k_max_grammar_bytes),
-                    "grammar");
-    }
-    int depth = 0;
-    for (char c : grammar) {
-        depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-        if (depth > k_max_grammar_depth) {
-            throw Error(LA_ERR_GRAMMAR,
-                        "grammar nests more than " + std::to_string(k_max_grammar_depth) + " groups", "grammar");
-        }
-    }
-    if (grammar.compare(0, 11, "%llguidance") == 0) {
-        throw Error(LA_ERR_GRAMMAR, "grammar is written for llguidance, which this build does not have", "grammar");
-    }
-}
-
 } // namespace
 
 SamplingSpec::SamplingSpec(const la_sampling & s) : raw(s) {
@@ -134,7 +111,7 @@ SamplingSpec::SamplingSpec(const la_sampling & s) : raw(s) {
     }
     if (s.grammar.size > 0) {
         grammar.assign(s.grammar.data, s.grammar.size);
-        check_grammar(grammar);
+        check_grammar_limits(grammar);
     }
 }
 
