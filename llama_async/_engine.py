@@ -153,15 +153,21 @@ class Engine:
         if self._state is not _State.READY:
             raise ClientClosedError
 
-    async def wait_closed(self) -> None:
-        """Return when model and threads are gone. Call `close_soon` before."""
+    async def close(self) -> None:
+        """Return when model and threads are gone. Cancelling it lets the closing go on."""
         self.bind()
-        await self._wait_until(lambda: self._state is _State.CLOSED, self._close_waits)
+        await self._wait_until(lambda: self._state is _State.CLOSED, self._close_waits, begin=self.close_soon)
 
-    async def _wait_until(self, reached: Callable[[], bool], waits: set[_Change]) -> None:
+    async def _wait_until(
+        self, reached: Callable[[], bool], waits: set[_Change], *, begin: Callable[[], None] | None = None
+    ) -> None:
         change = _Change(reached)
         waits.add(change)
         try:
+            # After it is known that somebody waits: another thread's `reap` must not take the records away.
+            if begin is not None:
+                begin()
+                self._pump.watch(self._expects_records())
             while not change.ready():
                 await self._pump.wait(change)
         finally:
@@ -272,7 +278,7 @@ class Engine:
     def drain_unwatched(self) -> None:
         """Take the records that no loop will take."""
         with self._lock:
-            if not self._pump.is_watched:
+            if not self._pump.is_watched and (self._pump.has_ended or not self._is_busy()):
                 self._drain()
 
     def _progress(self, fraction: float) -> None:

@@ -68,7 +68,7 @@ class Model:
             engine = self._engine
             if engine is not None and engine.is_ending:
                 # Two copies of a model may not fit into memory: wait for the old one to go.
-                await engine.wait_closed()
+                await engine.close()
                 if self._engine is engine:
                     self._engine = None
                 continue
@@ -95,10 +95,10 @@ class Model:
         engine = self._engine
         if engine is not None and not engine.is_forked:
             engine.bind()
-            self.abandon()
+            self._closed = True
             # Shielded: an `async with` that is left by cancellation has to free the model all the same.
             with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
-                await engine.wait_closed()
+                await engine.close()
             self._engine = None
         self._closed = True
         reap()

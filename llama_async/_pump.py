@@ -96,10 +96,14 @@ class Pump:
         self._followers: dict[Source, _Bell] = {}
 
     @property
+    def has_ended(self) -> bool:
+        """Whether its loop has ended for good, or it never had one."""
+        return self._loop is None or _has_ended(self._loop)
+
+    @property
     def is_watched(self) -> bool:
         """Whether a loop will call `drain`."""
-        watched = self._reading or self._leader is not None
-        return watched and not _has_ended(self._loop)
+        return (self._reading or self._leader is not None) and not self.has_ended
 
     def bind(self) -> None:
         """Make the running event loop the one that drains.
