@@ -62,6 +62,7 @@ async def _answer(question: str, model: str, max_tokens: int) -> None:
             model="default",
             messages=[{"role": "user", "content": question}],
             max_tokens=max_tokens,
+            temperature=0,  # a model this small needs its likeliest words
             stream=True,
         )
         async for chunk in stream:
