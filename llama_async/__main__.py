@@ -60,9 +60,13 @@ async def _answer(question: str, model: str, max_tokens: int) -> None:
         print(f"> {question}")
         stream = await client.chat.completions.create(
             model="default",
-            messages=[{"role": "user", "content": question}],
+            # Without a system message the default model's template puts one of its own, which leads it astray.
+            messages=[
+                {"role": "system", "content": "You are a helpful assistant."},
+                {"role": "user", "content": question},
+            ],
             max_tokens=max_tokens,
-            temperature=0,  # a model this small needs its likeliest words
+            temperature=0,
             stream=True,
         )
         async for chunk in stream:
