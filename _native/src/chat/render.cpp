@@ -100,6 +100,12 @@ common_chat_templates_inputs make_inputs(json & request) {
     inputs.add_generation_prompt = request.value("add_generation_prompt", true);
     if (request.contains("chat_template_kwargs")) {
         for (const auto & [key, value] : request.at("chat_template_kwargs").items()) {
+            for (const char * reserved : { "messages", "tools", "add_generation_prompt", "bos_token", "eos_token" }) {
+                if (key == reserved) {
+                    throw Error(LA_ERR_INVALID, "chat_template_kwargs must not set " + key + ", which is not an option",
+                                "chat_template_kwargs");
+                }
+            }
             inputs.chat_template_kwargs[key] = value.dump();
             if (key == "enable_thinking" && value.is_boolean()) {
                 inputs.enable_thinking = value.get<bool>();

@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "log/log_ring.h"
 
+#include <chrono>
+
 namespace la {
 
 Engine::Engine(EngineConfig config)
@@ -35,6 +37,7 @@ uint64_t Engine::submit(const la_request & request) {
     auto accepted = requests_.add(std::move(spec));
     const uint64_t id = accepted->id;
     preparer_->push(std::move(accepted));
+    changed_.notify_one(); // the decode thread keeps an eye on what is being prepared
     return id;
 }
 
@@ -169,12 +172,30 @@ std::unique_ptr<Decoder> Engine::load() {
     return decoder;
 }
 
+void Engine::sweep(std::unique_lock<std::mutex> & lock) {
+    Preparer & preparer = *preparer_; // only this thread ever resets it
+    lock.unlock();
+    preparer.sweep();
+    channel_.wake();
+    lock.lock();
+}
+
 void Engine::decode_until_closed(Decoder & decoder) {
     while (!closing_) {
         std::vector<SequencePtr> arrived;
         {
             std::unique_lock<std::mutex> lock(mutex_);
-            changed_.wait(lock, [&] { return closing_ || !inbox_.empty() || decoder.has_work(); });
+            const auto has_work = [&] { return closing_ || !inbox_.empty() || decoder.has_work(); };
+            while (!has_work()) {
+                if (!preparer_->is_busy()) {
+                    changed_.wait(lock);
+                    continue;
+                }
+                // Somebody must see that what is being prepared is cancelled or late.
+                changed_.wait_for(lock, std::chrono::milliseconds(20), has_work);
+                sweep(lock);
+            }
+            sweep(lock);
             arrived.swap(inbox_);
         }
         decoder.add(std::move(arrived));

@@ -42,6 +42,7 @@ class Engine {
     void run();
     std::unique_ptr<Decoder> load();
     void decode_until_closed(Decoder & decoder);
+    void sweep(std::unique_lock<std::mutex> & lock);
     void check_size(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded
 
     const EngineConfig config_;

@@ -29,12 +29,13 @@ struct Answer {
 
 // One consumer: drains until a condition holds.
 struct Client {
-    explicit Client(int n_parallel = 4, int n_ctx = 512) {
+    explicit Client(int n_parallel = 4, int n_ctx = 512, const std::string & chat_template = {}) {
         la_engine_params params;
         la_engine_params_init(&params);
         const char * path = std::getenv("LLAMA_ASYNC_TEST_MODEL");
         CHECK(path != nullptr);
         params.model_path = { path, path ? std::strlen(path) : 0 };
+        params.chat_template = { chat_template.data(), chat_template.size() };
         params.n_parallel = n_parallel;
         params.n_ctx = n_ctx;
         CHECK(la_engine_open(&params, &engine) == LA_OK);
@@ -282,7 +283,18 @@ TEST(bad_requests_end_with_their_parameter_and_harm_nobody) {
     CHECK(grammar.submit(client.engine, id) == LA_OK);
     const uint64_t grammar_id = id;
 
-    CHECK(client.drain_until([&] { return client.n_ended == 5; }));
+    // Too many ways through: upstream would follow 2^30 of them.
+    Ask ambiguous(k_question);
+    std::string ways = "root ::= r0\nr30 ::= \"a\"\n";
+    for (int i = 0; i < 30; ++i) {
+        ways += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + " | r" + std::to_string(i + 1) + "\n";
+    }
+    ambiguous.request.sampling.grammar = { ways.data(), ways.size() };
+    CHECK(ambiguous.submit(client.engine, id) == LA_OK);
+    const uint64_t ambiguous_id = id;
+
+    CHECK(client.drain_until([&] { return client.n_ended == 6; }));
+    CHECK(client.answers[ambiguous_id].status == LA_ERR_GRAMMAR);
     CHECK(client.answers[nothing_left_id].status == LA_ERR_INVALID);
     CHECK(client.answers[too_long_id].status == LA_ERR_CONTEXT_LENGTH);
     CHECK(client.answers[large_id].status == LA_ERR_CONTEXT_LENGTH);
@@ -315,6 +327,39 @@ TEST(the_text_of_a_control_token_stays_text) {
     CHECK(client.drain_until([&] { return client.n_ended == 2; }));
     // One control token would be as long as "x"; spelled out it is several tokens.
     CHECK(client.answers[control].n_prompt > client.answers[plain].n_prompt + 2);
+}
+
+// A template that loops: upstream's engine has no limit, and its thread cannot be stopped.
+TEST(a_preparation_that_does_not_end_harms_nobody) {
+    Client client(2, 512,
+                  "{% if messages[0]['content'] == 'slow' %}{% for i in range(400) %}{% for j in range(400) %}"
+                  "{% for k in range(400) %}{% endfor %}{% endfor %}{% endfor %}{% endif %}{{ messages[0]['content'] }}");
+    if (!client.load()) {
+        std::printf("    the template cannot be used: %s\n", client.ready_error.c_str());
+        CHECK(false);
+        return;
+    }
+    Ask slow("slow");
+    slow.request.timeout_s = 0.2;
+    uint64_t slow_id = 0;
+    CHECK(slow.submit(client.engine, slow_id) == LA_OK);
+    Ask cancelled("slow");
+    uint64_t cancelled_id = 0;
+    CHECK(cancelled.submit(client.engine, cancelled_id) == LA_OK);
+    CHECK(la_engine_cancel(client.engine, cancelled_id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 2; }, 5000));
+    CHECK(client.answers[slow_id].status == LA_ERR_TIMEOUT);
+    CHECK(client.answers[cancelled_id].status == LA_ERR_CANCELLED);
+    Ask quick("quick", 4);
+    uint64_t quick_id = 0;
+    CHECK(quick.submit(client.engine, quick_id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 3; }, 60000));
+    CHECK(client.answers[quick_id].status == LA_OK);
+    Ask last("slow");
+    CHECK(last.submit(client.engine, quick_id) == LA_OK);
+    CHECK(la_engine_close(client.engine) == LA_OK);
+    CHECK(client.drain_until([&] { return client.closed; }, 10000));
+    CHECK(client.n_ended == 4);
 }
 
 TEST(closing_ends_everything) {

@@ -1,65 +1,15 @@
 #include "engine/preparer.h"
 
 #include "base/asserts.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "chat/render.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace la {
-
-Preparer::Preparer(Requests & requests, Channel & channel, std::shared_ptr<const Model> model, int32_t n_ctx,
-                   Deliver deliver)
-    : requests_(requests),
-      channel_(channel),
-      model_(std::move(model)),
-      n_ctx_(n_ctx),
-      deliver_(std::move(deliver)),
-      thread_([this] { run(); }) {}
-
-Preparer::~Preparer() {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        closing_ = true;
-    }
-    changed_.notify_one();
-    thread_.join();
-    for (const auto & request : queue_) {
-        requests_.end(request, LA_ERR_CLOSED, "the client was closed");
-    }
-}
-
-void Preparer::push(RequestPtr request) {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        queue_.push_back(std::move(request));
-    }
-    changed_.notify_one();
-}
-
-void Preparer::run() {
-    for (;;) {
-        RequestPtr request;
-        {
-            std::unique_lock<std::mutex> lock(mutex_);
-            changed_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-            if (closing_) {
-                return;
-            }
-            request = std::move(queue_.front());
-            queue_.pop_front();
-        }
-        try {
-            prepare(request);
-            continue;
-        } catch (const Error & e) {
-            requests_.end(request, e.status, e.what(), e.param);
-        } catch (const std::exception & e) {
-            requests_.end(request, LA_ERR_INTERNAL, e.what());
-        }
-        channel_.wake();
-    }
-}
 
 static void append_segment(const Model & model, const Segment & segment, int32_t n_ctx,
                            std::vector<llama_token> & prompt, std::vector<std::string> & stops) {
@@ -103,7 +53,7 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
     throw Error(LA_ERR_UNSUPPORTED, "a segment of this kind is not supported");
 }
 
-void Preparer::prepare(const RequestPtr & request) {
+static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, const RequestPtr & request) {
     const AssertsThrow asserts_throw;
     if (request->cancelled) {
         throw Error(LA_ERR_CANCELLED, "cancelled");
@@ -115,7 +65,7 @@ void Preparer::prepare(const RequestPtr & request) {
     auto stops = spec.stops;
     bool chat = false;
     for (const auto & segment : spec.segments) {
-        append_segment(*model_, segment, n_ctx_, request->prompt, stops);
+        append_segment(model, segment, n_ctx, request->prompt, stops);
         chat = chat || segment.kind == LA_SEGMENT_CHAT;
     }
     const char * param = chat ? "messages" : "prompt";
@@ -124,21 +74,172 @@ void Preparer::prepare(const RequestPtr & request) {
         throw Error(LA_ERR_INVALID, std::string(param) + " must not be empty", param);
     }
     const int64_t n_answer = spec.max_tokens > 0 ? spec.max_tokens : 1;
-    if (n_prompt + n_answer > n_ctx_) {
+    if (n_prompt + n_answer > n_ctx) {
         throw Error(LA_ERR_CONTEXT_LENGTH,
-                    "this model's context is " + std::to_string(n_ctx_) + " tokens (n_ctx), but " +
+                    "this model's context is " + std::to_string(n_ctx) + " tokens (n_ctx), but " +
                         std::to_string(n_prompt + n_answer) + " were asked for (" + std::to_string(n_prompt) +
                         " in the " + param + ", " + std::to_string(n_answer) + " for the answer)",
                     param);
     }
     std::vector<SequencePtr> sequences;
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {
-        Sampler sampler(*model_, spec.sampling, choice, n_ctx_);
+        Sampler sampler(model, spec.sampling, choice, n_ctx);
         sampler.accept_prompt(request->prompt);
         sequences.push_back(std::make_unique<Sequence>(request, choice, std::move(sampler), stops));
     }
     request->n_running = spec.n_choices;
-    deliver_(std::move(sequences));
+    return sequences;
+}
+
+Preparer::Preparer(Requests & requests, Channel & channel, std::shared_ptr<const Model> model, int32_t n_ctx,
+                   Deliver deliver)
+    : requests_(requests), channel_(channel), deliver_(std::move(deliver)), shared_(std::make_shared<Shared>()) {
+    shared_->model = std::move(model);
+    shared_->n_ctx = n_ctx;
+    start();
+}
+
+void Preparer::start() {
+    thread_ = std::thread([this, shared = shared_, generation = shared_->generation] { run(shared, generation); });
+}
+
+Preparer::~Preparer() {
+    {
+        std::unique_lock<std::mutex> lock(shared_->mutex);
+        shared_->closing = true;
+        shared_->changed.notify_all();
+        const auto idle = [this] { return !shared_->job && !shared_->delivering; };
+        const auto patience = std::chrono::duration<double>(k_patience_s);
+        if (!shared_->changed.wait_for(lock, patience, idle)) {
+            shared_->changed.wait(lock, [this] { return !shared_->delivering; }); // short
+        }
+        if (shared_->job && !shared_->job->abandoned) {
+            abandon(*shared_->job, LA_ERR_CLOSED, "the client was closed");
+        }
+        for (const auto & request : shared_->queue) {
+            requests_.end(request, LA_ERR_CLOSED, "the client was closed");
+        }
+        shared_->queue.clear();
+        if (shared_->job) {
+            ++shared_->generation;
+            thread_.detach();
+        }
+    }
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+}
+
+void Preparer::push(RequestPtr request) {
+    {
+        const std::lock_guard<std::mutex> lock(shared_->mutex);
+        shared_->queue.push_back(std::move(request));
+    }
+    shared_->changed.notify_all();
+}
+
+bool Preparer::is_busy() const {
+    const std::lock_guard<std::mutex> lock(shared_->mutex);
+    return !shared_->queue.empty() || shared_->job || shared_->delivering;
+}
+
+void Preparer::abandon(Job & job, la_status status, const char * error) {
+    job.abandoned = true;
+    requests_.end_unprepared(job.request, status, error);
+}
+
+void Preparer::sweep() {
+    const double now = now_s();
+    const std::lock_guard<std::mutex> lock(shared_->mutex);
+    auto & queue = shared_->queue;
+    const auto unwanted = [&](const RequestPtr & request) {
+        if (request->cancelled) {
+            requests_.end(request, LA_ERR_CANCELLED, "cancelled");
+        } else if (request->expired(now)) {
+            requests_.end(request, LA_ERR_TIMEOUT, "the request timed out while it was queued");
+        } else {
+            return false;
+        }
+        return true;
+    };
+    queue.erase(std::remove_if(queue.begin(), queue.end(), unwanted), queue.end());
+    if (!shared_->job) {
+        return;
+    }
+    auto & job = *shared_->job;
+    if (!job.abandoned) {
+        if (job.request->cancelled) {
+            abandon(job, LA_ERR_CANCELLED, "cancelled");
+        } else if (job.request->expired(now)) {
+            abandon(job, LA_ERR_TIMEOUT, "the request timed out while its template or grammar was prepared");
+        } else if (now - job.start_s > k_max_s) {
+            abandon(job, LA_ERR_INVALID, "the chat template or the grammar takes longer than 30 s to prepare");
+        }
+    }
+    if (job.abandoned && now - job.start_s > k_patience_s && shared_->n_abandoned < k_max_abandoned) {
+        ++shared_->n_abandoned;
+        ++shared_->generation;
+        shared_->job.reset();
+        thread_.detach();
+        start();
+    }
+}
+
+// On a preparation thread. Between taking a job and `delivering` it may be abandoned at any moment: then neither `this`
+// nor anything else of the engine may be touched again.
+void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) {
+    for (;;) {
+        const auto job = std::make_shared<Job>();
+        {
+            std::unique_lock<std::mutex> lock(shared->mutex);
+            shared->changed.wait(lock, [&] { return shared->closing || !shared->queue.empty(); });
+            if (shared->closing) {
+                return;
+            }
+            job->request = std::move(shared->queue.front());
+            shared->queue.pop_front();
+            job->start_s = now_s();
+            shared->job = job;
+        }
+        std::vector<SequencePtr> sequences;
+        la_status status = LA_OK;
+        std::string message;
+        std::string param;
+        try {
+            sequences = prepare(*shared->model, shared->n_ctx, job->request);
+        } catch (const Error & e) {
+            status = e.status;
+            message = e.what();
+            param = e.param;
+        } catch (const std::exception & e) {
+            status = LA_ERR_INTERNAL;
+            message = e.what();
+        }
+        {
+            const std::lock_guard<std::mutex> lock(shared->mutex);
+            if (shared->generation != generation) {
+                --shared->n_abandoned;
+                return; // replaced
+            }
+            shared->job.reset();
+            if (job->abandoned) {
+                shared->changed.notify_all();
+                continue;
+            }
+            shared->delivering = true;
+        }
+        if (status == LA_OK) {
+            deliver_(std::move(sequences));
+        } else {
+            requests_.end(job->request, status, message, param);
+            channel_.wake();
+        }
+        {
+            const std::lock_guard<std::mutex> lock(shared->mutex);
+            shared->delivering = false;
+        }
+        shared->changed.notify_all();
+    }
 }
 
 } // namespace la

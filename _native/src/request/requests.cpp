@@ -37,11 +37,8 @@ void Requests::mark_admitted(Request & request) {
 }
 
 void Requests::end(const RequestPtr & request, la_status status, const std::string & error, const std::string & param) {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (live_.erase(request->id) == 0) {
-            return; // ended before: n choices may fail one after the other
-        }
+    if (!forget(request->id)) {
+        return; // ended before: n choices may fail one after the other
     }
     if (!request->admitted) {
         n_queued_.fetch_sub(1, std::memory_order_relaxed);
@@ -60,6 +57,21 @@ void Requests::end(const RequestPtr & request, la_status status, const std::stri
         end.decode_ms = static_cast<float>(1e3 * (request->last_token_s - request->first_token_s));
     }
     channel_.post_end(request->mailbox, std::move(end));
+}
+
+bool Requests::forget(uint64_t id) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return live_.erase(id) > 0;
+}
+
+void Requests::end_unprepared(const RequestPtr & request, la_status status, const std::string & error) {
+    if (forget(request->id)) {
+        n_queued_.fetch_sub(1, std::memory_order_relaxed);
+        End end;
+        end.status = status;
+        end.message = error;
+        channel_.post_end(request->mailbox, std::move(end));
+    }
 }
 
 void Requests::end_all(la_status status, const std::string & error) {

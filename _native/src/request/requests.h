@@ -30,6 +30,9 @@ class Requests {
     void end(const RequestPtr & request, la_status status, const std::string & error = {},
              const std::string & param = {});
 
+    // The same for a request that another thread still works on: looks at none of its fields.
+    void end_unprepared(const RequestPtr & request, la_status status, const std::string & error);
+
     // Ends whatever is left (the engine closes and nobody owns them any more).
     void end_all(la_status status, const std::string & error);
 
@@ -42,6 +45,8 @@ class Requests {
     uint64_t n_added() const { return n_added_.load(std::memory_order_relaxed); }
 
   private:
+    bool forget(uint64_t id);
+
     Channel & channel_;
     const int32_t max_queue_;
 

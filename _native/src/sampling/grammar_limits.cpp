@@ -76,19 +76,26 @@ class Estimate {
     }
 
     void repeat() {
-        size_t most = 0;
-        size_t number = 0;
+        size_t numbers[2] = { 0, 0 }; // {m}, {m,} and {m,n}
+        bool has_digits[2] = { false, false };
+        int which = 0;
         for (++at_; at_ < text_.size() && text_[at_] != '}'; ++at_) {
             const char c = text_[at_];
             if (c >= '0' && c <= '9') {
+                auto & number = numbers[which];
                 number = std::min<size_t>(number * 10 + static_cast<size_t>(c - '0'), GrammarLimits::k_max_elements);
-                most = std::max(most, number);
-            } else {
-                number = 0;
+                has_digits[which] = true;
+            } else if (c == ',') {
+                which = 1;
             }
         }
         ++at_;
-        n_elements_ += most * (n_last_ + 2);
+        if (has_digits[1] && numbers[1] < numbers[0]) {
+            // Upstream would count down from there through all of 2^64.
+            refuse("repeats at least " + std::to_string(numbers[0]) + " and at most " + std::to_string(numbers[1]) +
+                   " times");
+        }
+        n_elements_ += std::max(numbers[0], numbers[1]) * (n_last_ + 2);
     }
 
     std::string_view text_;

@@ -51,6 +51,13 @@ TEST(absurd_numbers_do_not_overflow) {
     CHECK(!passes("root ::= \"a\"{99999999999999999999999999}"));
 }
 
+TEST(a_repetition_must_not_end_before_it_begins) {
+    CHECK(!passes("root ::= \"a\"{5,2}"));
+    CHECK(!passes("root ::= \"a\"{ 5 , 2 }"));
+    CHECK(passes("root ::= \"a\"{5,}"));
+    CHECK(passes("root ::= \"a\"{5,5} \"b\"{0,0}"));
+}
+
 TEST(unclosed_text_ends) {
     CHECK(passes("root ::= \"abc"));
     CHECK(passes("root ::= [abc"));
