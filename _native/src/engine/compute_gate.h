@@ -2,6 +2,8 @@
 // cores, all of them crawl.
 #pragma once
 
+#include "base/fork.h"
+
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -22,7 +24,14 @@ class ComputeGate {
   private:
     // The one piece of state that engines share: the cores are shared as well.
     static ComputeGate & one() {
-        static ComputeGate gate;
+        static const bool registered = (after_fork_in_child([] { instance() = new ComputeGate; }), true);
+        (void) registered;
+        return *instance();
+    }
+
+    // Never destroyed: at exit some engine's thread may still be in its turn. A child's is a new one.
+    static ComputeGate *& instance() {
+        static ComputeGate * gate = new ComputeGate;
         return gate;
     }
 

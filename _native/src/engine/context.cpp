@@ -61,17 +61,23 @@ std::string gib(double bytes) {
 // Linux grants memory it does not have and kills whoever uses it: so the sum is done first. Only for caches in main
 // memory; a device refuses by itself.
 void check_memory(const Model & model, const EngineConfig & config, ContextShape shape) {
-    if (model.is_recurrent() || (config.raw.n_gpu_layers != 0 && llama_supports_gpu_offload())) {
+    const double n_cells = double(shape.n_ctx) * shape.n_parallel;
+    if (n_cells > double(std::numeric_limits<int32_t>::max())) {
+        throw Error(LA_ERR_MEMORY,
+                    "n_ctx " + std::to_string(shape.n_ctx) + " with n_parallel " + std::to_string(shape.n_parallel) +
+                        " is more than llama.cpp can count",
+                    "n_ctx");
+    }
+    if (llama_model_is_recurrent(model.weights()) || (config.raw.n_gpu_layers != 0 && llama_supports_gpu_offload())) {
         return;
     }
-    const double n_cells = double(shape.n_ctx) * shape.n_parallel;
     double bytes = n_cells * double(model.kv_token_bytes(cache_type(config.type_k, "type_k"),
                                                          cache_type(config.type_v, "type_v")));
-    if (forgets_window(model, config)) {
-        bytes /= 6; // only some layers keep the whole context; no model known keeps fewer than one in six
+    if (forgets_window(model, config) || llama_model_is_hybrid(model.weights())) {
+        bytes /= 8; // only some layers keep the whole context; no model known has fewer than one in eight
     }
     const double available = double(available_memory_bytes());
-    if (bytes > available || n_cells > double(std::numeric_limits<int32_t>::max())) {
+    if (bytes > available) {
         throw Error(LA_ERR_MEMORY,
                     "n_ctx " + std::to_string(shape.n_ctx) + " with n_parallel " + std::to_string(shape.n_parallel) +
                         " needs " + gib(bytes) + " for the KV cache, " + gib(available) + " of memory are available",
@@ -153,8 +159,7 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
         reason = reason.empty() ? tap.text() : reason;
         throw Error(LA_ERR_MEMORY,
                     "cannot create a context of n_ctx " + std::to_string(shape.n_ctx) + ", n_parallel " +
-                        std::to_string(shape.n_parallel) + (reason.empty() ? "" : ": " + reason),
-                    "n_ctx");
+                        std::to_string(shape.n_parallel) + (reason.empty() ? "" : ": " + reason));
     }
     if (context.threads) {
         llama_attach_threadpool(context.llama.get(), context.threads.get(), context.threads_batch.get());

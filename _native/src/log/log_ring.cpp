@@ -1,5 +1,7 @@
 #include "log/log_ring.h"
 
+#include "base/fork.h"
+
 #include "llama.h"
 #include "log.h" // common's
 #include "mtmd-helper.h"
@@ -25,9 +27,19 @@ struct Collector {
 };
 
 // One per process, as upstream's callback is. Never destroyed: upstream may log until the very end.
-Collector & collector() {
+Collector *& instance() {
     static auto * one = new Collector;
-    return *one;
+    return one;
+}
+
+Collector & collector() {
+    return *instance();
+}
+
+void renew_in_child() {
+    auto * fresh = new Collector;
+    fresh->level = collector().level.load();
+    instance() = fresh; // the parent's lines are the parent's to tell
 }
 
 thread_local std::string * t_tap = nullptr;
@@ -66,6 +78,7 @@ void on_log(ggml_log_level level, const char * text, void *) {
 void install_log() {
     static std::once_flag once;
     std::call_once(once, [] {
+        after_fork_in_child(renew_in_child);
         llama_log_set(on_log, nullptr);
         mtmd_helper_log_set(on_log, nullptr); // libmtmd's too
         common_log_set_verbosity_thold(-1);

@@ -43,8 +43,10 @@ EngineConfig::EngineConfig(const la_engine_params & params)
     require(raw.n_ctx >= 0, "n_ctx", raw.n_ctx, "positive, or 0 for the default");
     require(raw.n_parallel >= 1 && raw.n_parallel <= static_cast<int32_t>(llama_max_parallel_sequences()), "n_parallel",
             raw.n_parallel, "between 1 and 256");
-    require(raw.n_batch >= 0, "n_batch", raw.n_batch, "positive, or 0 for the default");
-    require(raw.n_ubatch >= 0, "n_ubatch", raw.n_ubatch, "positive, or 0 for the default");
+    // Upstream allocates by them without looking whether it got the memory.
+    require(raw.n_batch >= 0 && raw.n_batch <= (1 << 20), "n_batch", raw.n_batch, "at most 1048576, or 0 for the default");
+    require(raw.n_ubatch >= 0 && raw.n_ubatch <= (1 << 16), "n_ubatch", raw.n_ubatch,
+            "at most 65536, or 0 for the default");
     require(raw.n_threads >= 0 && raw.n_threads <= GGML_MAX_N_THREADS, "n_threads", raw.n_threads,
             "between 0 (the cores of this process) and 512");
     require(raw.n_threads_batch >= 0 && raw.n_threads_batch <= GGML_MAX_N_THREADS, "n_threads_batch",
