@@ -53,6 +53,10 @@ class _Chaos:
             **options,
         }
 
+    def patience(self) -> float:
+        """Return seconds: too few, as many as an answer may just take, or enough on a machine of any speed."""
+        return self.random.choice((0.001, self.random.random() ** 2 * 3, 60))
+
     async def plain(self) -> None:
         request = self.request()
         answer = await self.client.chat.completions.create(**request)
@@ -93,7 +97,7 @@ class _Chaos:
 
     async def cancelled(self) -> None:
         """Cancel the task after a while that may fall anywhere, before the first step or after the last."""
-        with anyio.move_on_after(self.random.random() ** 2 * 3) as scope:
+        with anyio.move_on_after(self.patience()) as scope:
             if self.random.random() < 0.5:
                 await self.client.chat.completions.create(**self.request())
             else:
@@ -119,7 +123,7 @@ class _Chaos:
 
     async def timed_out(self) -> None:
         try:
-            await self.client.chat.completions.create(**self.request(timeout=self.random.random() ** 2 * 3))
+            await self.client.chat.completions.create(**self.request(timeout=self.patience()))
         except APITimeoutError:
             self.ends["timed out"] += 1
 
