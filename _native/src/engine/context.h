@@ -32,9 +32,9 @@ struct ContextShape {
 // The shape that `config` means for this model (defaults filled in).
 ContextShape context_shape(const Model & model, const EngineConfig & config);
 
-// Whether sliding-window layers forget what left their window. With one cache for all sequences they keep everything,
-// whatever the options say: upstream's small shared cache loses cells of one sequence while it looks for room for
-// another, and a prefix reused from it gave wrong logits in one request of a thousand.
+// Whether sliding-window layers get a cache of the window's size only. With one cache for all sequences they get one of
+// full size, whatever the options say: upstream's small shared one overflows while tokens would still fit, and loses
+// cells of one sequence while it looks for room for another.
 bool forgets_window(const Model & model, const EngineConfig & config);
 
 // Throws Error: LA_ERR_MEMORY (checked before anything is allocated), LA_ERR_LOAD.

@@ -22,7 +22,7 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       channel_(channel),
       closing_(closing),
       unified_(config.raw.kv_unified != 0),
-      swa_cut_(forgets_window(*model_, config)),
+      swa_cut_(model_->n_swa() > 0 && (unified_ || config.raw.swa_full == 0)),
       n_batch_(config.raw.n_batch),
       slots_(config.raw.n_parallel),
       budget_(config.raw.n_ubatch),

@@ -95,7 +95,9 @@ class Decoder {
     Channel & channel_;
     const std::atomic<bool> & closing_;
     const bool unified_;
-    const bool swa_cut_; // layers with a sliding window forget what left it
+    // Cells of sliding-window layers may be gone: they forget what left the window, and in a unified cache, even one of
+    // full size, upstream reuses cells that no query can see any more.
+    const bool swa_cut_;
     const int32_t n_batch_;
 
     std::vector<Slot> slots_;
