@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,18 @@ async def client(anyio_backend: Any, model_path: Path) -> AsyncIterator[AsyncLla
     """A client of the test's own."""
     async with AsyncLlama(model_path, **CLIENT_OPTIONS) as client:
         yield client
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "own_thread: run the test in a thread that has never seen an event loop")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run tests that start loops themselves where none is: the main thread may hold anyio's suspended trio run."""
+    if pyfuncitem.get_closest_marker("own_thread") is None:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(pyfuncitem.obj, **arguments).result()
+    return True

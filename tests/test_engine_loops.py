@@ -20,6 +20,8 @@ from support import CLIENT_OPTIONS, ENDLESS, QUESTION, is_idle, run_child, until
 from llama_async import APIConnectionError, AsyncLlama, EventLoopError
 from llama_async._binding import live_engines
 
+pytestmark = pytest.mark.own_thread
+
 
 def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     """Run a loop where no other is, not even a suspended one of the test runner's."""
@@ -198,7 +200,9 @@ def test_a_loop_without_add_reader(client: AsyncLlama, monkeypatch: pytest.Monke
             return super().add_reader(fd, callback, *args)
 
     async def work() -> None:
-        answers = await asyncio.gather(*[ask(client, max_tokens=4 + n) for n in range(6)])
+        answers = await asyncio.gather(
+            *[ask(client, max_tokens=4 + n, extra_body=ENDLESS["extra_body"]) for n in range(6)]
+        )
         assert [answer.usage.completion_tokens for answer in answers] == [4, 5, 6, 7, 8, 9]
         await client.close()
 
