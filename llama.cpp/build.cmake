@@ -59,6 +59,9 @@ if(_targets)
 endif()
 # The grammar parser's errors go to the log rather than to standard error (grammar_stderr.h).
 llama_async_include_first(llama grammar_stderr.h "${LLAMA_CPP_DIR}/src/llama-grammar.cpp")
+# Today's date in a chat template, for several threads at once (local_time.h).
+llama_async_include_first(llama-common local_time.h
+    "${LLAMA_CPP_DIR}/common/chat.cpp" "${LLAMA_CPP_DIR}/common/jinja/value.cpp")
 
 # ThreadSanitizer looks at every load of every matrix and makes one token take seconds. These files only compute, each
 # call on its own range; whatever shares or synchronizes (ggml-cpu.c, ops.cpp, ggml-backend.cpp) stays instrumented.
