@@ -59,6 +59,12 @@ if(_targets)
 endif()
 # The grammar parser's errors go to the log rather than to standard error (grammar_stderr.h).
 llama_async_include_first(llama grammar_stderr.h "${LLAMA_CPP_DIR}/src/llama-grammar.cpp")
+# Types that Vulkan headers of stable distributions do not have yet (vulkan_layer_settings.h).
+if(TARGET ggml-vulkan)
+    llama_async_include_first(ggml-vulkan vulkan_layer_settings.h
+        "${LLAMA_CPP_DIR}/ggml/src/ggml-vulkan/ggml-vulkan.cpp")
+    target_include_directories(ggml-vulkan PRIVATE "${LLAMA_CPP_DIR}/ggml/src/ggml-vulkan")
+endif()
 # Today's date in a chat template, for several threads at once (local_time.h).
 llama_async_include_first(llama-common local_time.h
     "${LLAMA_CPP_DIR}/common/chat.cpp" "${LLAMA_CPP_DIR}/common/jinja/value.cpp")
