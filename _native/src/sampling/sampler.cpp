@@ -179,16 +179,19 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice,
         p.grammar = { COMMON_GRAMMAR_TYPE_USER, spec.grammar };
     }
 
-    int32_t n_suppressed = 0;
-    llama_vocab_get_suppress_tokens(model.vocab(), &n_suppressed);
     const bool penalties = p.penalty_last_n != 0 && (p.penalty_repeat != 1 || p.penalty_freq != 0 || p.penalty_present != 0);
     const bool dry = p.dry_multiplier != 0 && p.dry_penalty_last_n != 0;
     n_look_back_ = std::max(penalties ? p.penalty_last_n : 0, dry ? p.dry_penalty_last_n : 0);
     // At temperature 0 the chain ends in the maximum, whatever top-k, top-p and min-p cut off below it.
     greedy_ = p.temp <= 0 && p.dynatemp_range == 0 && p.mirostat == 0 && p.grammar.empty() && !penalties && !dry &&
-              p.logit_bias.empty() && n_suppressed == 0 && p.xtc_probability == 0 && p.typ_p == 1 &&
-              p.adaptive_target < 0 && spec.samplers.empty();
+              p.xtc_probability == 0 && p.typ_p == 1 && p.adaptive_target < 0 && spec.samplers.empty();
     if (greedy_) {
+        biases_ = p.logit_bias;
+        int32_t n_suppressed = 0; // by the model itself; upstream's chain does the same
+        const llama_token * suppressed = llama_vocab_get_suppress_tokens(model.vocab(), &n_suppressed);
+        for (int32_t i = 0; i < n_suppressed; ++i) {
+            biases_.push_back({ suppressed[i], -INFINITY });
+        }
         return;
     }
     if (p.temp <= 0 && p.dynatemp_range == 0 && spec.samplers.empty()) {
@@ -225,6 +228,18 @@ static bool has_nan(const float * row, int32_t n) {
     throw Error(LA_ERR_INTERNAL, "the model produced no finite logits: a corrupt file or a numerical fault");
 }
 
+[[noreturn]] static void throw_all_forbidden() {
+    throw Error(LA_ERR_INVALID, "no token is left to choose: logit_bias, ignore_eos and grammar forbid every one",
+                "logit_bias");
+}
+
+void Sampler::throw_no_choice(const float * row) const {
+    if (argmax(row, n_vocab_) < 0) {
+        throw_not_finite();
+    }
+    throw_all_forbidden();
+}
+
 void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
     if (greedy_) {
         return;
@@ -236,11 +251,21 @@ void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
 }
 
 llama_token Sampler::sample(llama_context * ctx, int32_t idx) {
-    const float * row = llama_get_logits_ith(ctx, idx);
+    float * row = llama_get_logits_ith(ctx, idx);
     if (greedy_) {
+        // In place and back again: a copy of the vocabulary costs twenty times the search. The row must stay the model's
+        // own, since log probabilities are read from it.
+        saved_.clear();
+        for (const auto & bias : biases_) {
+            saved_.push_back(row[bias.token]);
+            row[bias.token] += bias.bias;
+        }
         const llama_token token = argmax(row, n_vocab_);
+        for (size_t i = biases_.size(); i-- > 0;) { // backwards: a token may have several
+            row[biases_[i].token] = saved_[i];
+        }
         if (token < 0) {
-            throw_not_finite();
+            throw_no_choice(row);
         }
         return token;
     }
@@ -251,37 +276,35 @@ llama_token Sampler::sample(llama_context * ctx, int32_t idx) {
     const llama_token_data_array * candidates = common_sampler_get_candidates(chain_.get(), false);
     const auto selected = static_cast<size_t>(candidates->selected);
     if (candidates->selected < 0 || selected >= candidates->size || !(candidates->data[selected].logit > -INFINITY)) {
-        throw Error(LA_ERR_INVALID, "no token is left to choose: logit_bias, ignore_eos and grammar forbid every one",
-                    "logit_bias");
+        throw_all_forbidden();
     }
     common_sampler_accept(chain_.get(), token, true);
     return token;
 }
 
 int32_t argmax(const float * row, int32_t n) {
-    // Block maxima first: the compiler vectorizes the inner loop (a plain argmax loop it does not).
-    constexpr int32_t k_block = 256;
-    float best = -INFINITY;
-    int32_t best_block = -1;
-    for (int32_t i = 0; i < n; i += k_block) {
-        const int32_t end = std::min(n, i + k_block);
-        float block_best = -INFINITY;
-        for (int32_t j = i; j < end; ++j) {
-            block_best = row[j] > block_best ? row[j] : block_best;
-        }
-        if (block_best > best) {
-            best = block_best;
-            best_block = i;
+    // Independent lanes: one running maximum would wait for itself at every element, and may not be reordered by the
+    // compiler, since a NaN makes the order matter. A NaN never wins a comparison.
+    constexpr int32_t k_lanes = 16;
+    float best[k_lanes];
+    std::fill(best, best + k_lanes, -INFINITY);
+    int32_t i = 0;
+    for (; i + k_lanes <= n; i += k_lanes) {
+        for (int32_t lane = 0; lane < k_lanes; ++lane) {
+            best[lane] = row[i + lane] > best[lane] ? row[i + lane] : best[lane];
         }
     }
-    if (best_block < 0 || best == INFINITY) {
+    float highest = -INFINITY;
+    for (; i < n; ++i) {
+        highest = row[i] > highest ? row[i] : highest;
+    }
+    for (const float lane : best) {
+        highest = lane > highest ? lane : highest;
+    }
+    if (!std::isfinite(highest)) {
         return -1;
     }
-    int32_t i = best_block;
-    while (row[i] != best) {
-        ++i;
-    }
-    return i;
+    return static_cast<int32_t>(std::find(row, row + n, highest) - row);
 }
 
 static void append_entry(const Model & model, llama_token token, double logprob, uint32_t n_top, std::string & out) {

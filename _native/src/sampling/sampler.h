@@ -43,7 +43,11 @@ class Sampler {
     llama_token sample(llama_context * ctx, int32_t idx);
 
   private:
+    [[noreturn]] void throw_no_choice(const float * row) const;
+
     bool greedy_; // plain argmax: no chain, no copy of the vocabulary, no sort
+    std::vector<llama_logit_bias> biases_; // of a greedy one; otherwise they are in the chain
+    std::vector<float> saved_;             // scratch
     int32_t n_vocab_;
     int32_t n_look_back_; // prompt tokens that can matter
     common_sampler_ptr chain_;
