@@ -1,7 +1,6 @@
 #include "engine/engine.h"
 
 #include "base/error.h"
-#include "log/log_ring.h"
 
 #include <chrono>
 

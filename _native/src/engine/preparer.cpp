@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "chat/render.h"
+#include "sampling/grammar_paths.h"
 
 #include <algorithm>
 #include <chrono>
@@ -80,6 +81,9 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
                         std::to_string(n_prompt + n_answer) + " were asked for (" + std::to_string(n_prompt) +
                         " in the " + param + ", " + std::to_string(n_answer) + " for the answer)",
                     param);
+    }
+    if (!spec.sampling.grammar.empty()) {
+        check_grammar_paths(model.vocab(), spec.sampling.grammar); // once for all choices: it parses the grammar
     }
     std::vector<SequencePtr> sequences;
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {

@@ -4,7 +4,6 @@
 #include "log/log_ring.h"
 #include "model/model.h"
 #include "sampling/grammar_limits.h"
-#include "sampling/grammar_paths.h"
 
 #include "common.h"
 
@@ -200,9 +199,6 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice,
                    type == COMMON_SAMPLER_TYPE_MIN_P || type == COMMON_SAMPLER_TYPE_TOP_N_SIGMA;
         };
         p.samplers.erase(std::remove_if(p.samplers.begin(), p.samplers.end(), keeps_the_maximum), p.samplers.end());
-    }
-    if (!spec.grammar.empty()) {
-        check_grammar_paths(model.vocab(), spec.grammar);
     }
     const ErrorTap tap;
     try {
