@@ -26,8 +26,10 @@ __all__ = [
     "Request",
     "RequestFlag",
     "Segment",
+    "SegmentFlag",
     "SegmentKind",
     "Status",
+    "Task",
     "TokenLogprob",
     "parse_logprobs",
 ]
@@ -91,12 +93,32 @@ class SegmentKind(enum.IntEnum):
     MEDIA = 4
 
 
+class Task(enum.IntEnum):
+    """`la_task`."""
+
+    GENERATE = 0
+    EMBED = 1
+    RERANK = 2
+    TOKENIZE = 3
+    DETOKENIZE = 4
+    RENDER = 5
+
+
+class SegmentFlag(enum.IntFlag):
+    """`LA_SEGMENT_*` flags."""
+
+    NONE = 0
+    ADD_SPECIAL = 1
+    PARSE_SPECIAL = 2
+
+
 class RequestFlag(enum.IntFlag):
     """`LA_REQUEST_*`."""
 
     NONE = 0
     STREAM = 1
     NO_CACHE = 2
+    PROMPT_LOGPROBS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +127,7 @@ class Segment:
 
     kind: SegmentKind
     data: bytes
-    flags: int = 0
+    flags: SegmentFlag = SegmentFlag.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +146,9 @@ class Request:
         max_tokens: Per choice; -1 for no limit.
         priority: Higher first, 0 is normal.
         timeout_s: Longest silence, 0 for no limit.
+        task: What is wanted of the segments.
+        embd_normalize: The norm of embeddings: -1 none, 0 max absolute, 1 taxicab, 2 euclidean.
+        embd_dimensions: Leading dimensions of embeddings to keep, 0 for all.
     """
 
     segments: tuple[Segment, ...]
@@ -138,6 +163,9 @@ class Request:
     flags: RequestFlag = RequestFlag.NONE
     priority: int = 0
     timeout_s: float = 0.0
+    task: Task = Task.GENERATE
+    embd_normalize: int = 2
+    embd_dimensions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

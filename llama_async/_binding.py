@@ -263,7 +263,7 @@ def _request(request: Request, default_sampling: Any, memory: _Memory) -> Any:
     segments = memory.keep(ffi.new("la_segment[]", len(request.segments)))
     for place, segment in zip(segments, request.segments, strict=True):
         place.kind = int(segment.kind)
-        place.flags = segment.flags
+        place.flags = int(segment.flags)
         place.data = memory.keep(ffi.from_buffer(segment.data)) if segment.data else ffi.NULL
         place.size = len(segment.data)
     native.segments, native.n_segments = segments, len(request.segments)
@@ -276,6 +276,9 @@ def _request(request: Request, default_sampling: Any, memory: _Memory) -> Any:
     native.flags = int(request.flags)
     native.priority = request.priority
     native.timeout_s = request.timeout_s
+    native.task = int(request.task)
+    native.embd_normalize = request.embd_normalize
+    native.embd_dimensions = request.embd_dimensions
     return native
 
 

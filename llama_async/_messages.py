@@ -11,6 +11,7 @@ from typing import Any
 import pydantic
 from pydantic_core import PydanticSerializationError, to_json
 
+from ._abi import Segment, SegmentKind
 from ._errors import bad_request, shown
 
 __all__ = ["ChatPrompt", "chat_prompt"]
@@ -48,8 +49,8 @@ class ChatPrompt:
         self._options = options
         self.n_chars = sum(_n_chars(message.get("content")) for message in messages)
 
-    def encode(self) -> bytes:
-        """Return the chat segment's JSON.
+    def encode(self) -> tuple[Segment, ...]:
+        """Return the chat segment.
 
         Raises:
             BadRequestError: Some text holds a lone surrogate, which UTF-8 cannot express.
@@ -62,7 +63,7 @@ class ChatPrompt:
                     parts.append(b",")
                 _encode_message(message, parts)
             parts.append(b"]}")
-            return b"".join(parts)
+            return (Segment(SegmentKind.CHAT, b"".join(parts)),)
         except (PydanticSerializationError, UnicodeEncodeError):
             raise self._blame() from None
 

@@ -9,13 +9,13 @@ import inspect
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import pydantic
 
-from ._abi import MAX_CHOICES, MAX_TOP_LOGPROBS, SEED_RANDOM, Request, RequestFlag, Segment, SegmentKind
+from ._abi import MAX_CHOICES, MAX_TOP_LOGPROBS, SEED_RANDOM, Request, RequestFlag
 from ._compat import CHAT_PARAMETERS, EXTRA_BODY_PARAMETERS, Effect, ExtraParameter
 from ._errors import bad_request, shown
 from ._messages import ChatPrompt, chat_prompt
@@ -55,15 +55,6 @@ class ChatRequest:
     def stream(self) -> bool:
         """Whether the answer is streamed."""
         return RequestFlag.STREAM in self.native.flags
-
-    def to_native(self, segment: bytes, timeout_s: float) -> Request:
-        """Return the native request.
-
-        Args:
-            segment: The encoded prompt.
-            timeout_s: Longest silence, 0 for no limit.
-        """
-        return replace(self.native, segments=(Segment(SegmentKind.CHAT, segment),), timeout_s=timeout_s)
 
 
 def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:

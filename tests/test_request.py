@@ -24,7 +24,9 @@ def build(**parameters: Any) -> Any:
 
 
 def encoded(messages: Any, **parameters: Any) -> Any:
-    return json.loads(build(messages=messages, **parameters).prompt.encode())
+    (segment,) = build(messages=messages, **parameters).prompt.encode()
+    assert segment.kind is SegmentKind.CHAT
+    return json.loads(segment.data)
 
 
 def refused(**parameters: Any) -> BadRequestError:
@@ -42,9 +44,6 @@ def test_nothing_given_means_the_models_defaults() -> None:
     assert request.native.n_choices == 1
     assert request.native.flags == RequestFlag.NONE
     assert not request.stream
-    native = request.to_native(b"{}", 5.0)
-    assert native.timeout_s == 5.0
-    assert native.segments[0].kind is SegmentKind.CHAT
 
 
 def test_everything_given() -> None:
@@ -83,7 +82,7 @@ def test_everything_given() -> None:
     assert (native.n_choices, native.max_tokens, native.stop, native.priority) == (3, 10, ("a", "b"), -1)
     assert native.flags == RequestFlag.STREAM | RequestFlag.NO_CACHE
     assert request.include_usage
-    assert json.loads(request.prompt.encode())["reasoning_effort"] == "low"
+    assert json.loads(request.prompt.encode()[0].data)["reasoning_effort"] == "low"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ extern "C" {
 #define LA_API __attribute__((visibility("default")))
 #endif
 
-#define LA_ABI_VERSION 1
+#define LA_ABI_VERSION 2
 
 typedef enum la_status {
     LA_OK = 0,
@@ -74,6 +74,16 @@ typedef enum la_segment_kind {
     LA_SEGMENT_MEDIA = 4   /* data: an encoded image or audio clip */
 } la_segment_kind;
 
+typedef enum la_task {
+    LA_TASK_GENERATE = 0,
+    LA_TASK_EMBED = 1,      /* one DELTA per segment (choice = its index): aux is float[], the embedding */
+    LA_TASK_RERANK = 2,     /* segment 0 is the query; one DELTA per document (choice = segment index - 1): aux is
+                               float[1], its relevance */
+    LA_TASK_TOKENIZE = 3,   /* one DELTA per segment: aux is int32_t[], its tokens */
+    LA_TASK_DETOKENIZE = 4, /* one DELTA per token segment: text */
+    LA_TASK_RENDER = 5      /* one DELTA: text is the prompt of an LA_SEGMENT_CHAT, aux int32_t[], its tokens */
+} la_task;
+
 enum {
     LA_SEGMENT_ADD_SPECIAL = 1,  /* LA_SEGMENT_TEXT: add BOS/EOS as the model wants */
     LA_SEGMENT_PARSE_SPECIAL = 2 /* LA_SEGMENT_TEXT: text such as <|im_end|> becomes its control token */
@@ -81,7 +91,9 @@ enum {
 
 enum {
     LA_REQUEST_STREAM = 1,  /* post text as it is generated; without it one delta per choice, at its end */
-    LA_REQUEST_NO_CACHE = 2 /* neither read nor leave a cached prefix */
+    LA_REQUEST_NO_CACHE = 2, /* neither read nor leave a cached prefix */
+    LA_REQUEST_PROMPT_LOGPROBS = 4 /* one DELTA of choice -1 with an la_logprob entry per prompt token, before all
+                                      others; the first token's logprob is NaN */
 };
 
 enum {
@@ -167,6 +179,9 @@ typedef struct la_request {
     int32_t max_tokens; /* per choice; -1: until stop or the end of the context */
     int32_t flags;      /* LA_REQUEST_* */
     int32_t priority;   /* higher first; 0 normal */
+    int32_t task;       /* la_task; n_choices is ignored unless it is LA_TASK_GENERATE */
+    int32_t embd_normalize;  /* LA_TASK_EMBED, upstream's: -1 none, 0 max absolute, 1 taxicab, 2 euclidean */
+    int32_t embd_dimensions; /* LA_TASK_EMBED: keep this many, normalized anew; 0: all */
     double timeout_s;   /* longest silence before LA_ERR_TIMEOUT: since submit or, when streaming, since the last
                            token of any choice; <= 0: none */
 } la_request;
@@ -198,6 +213,7 @@ typedef struct la_engine_params {
     int32_t swa_full;          /* 1: keep the whole context of sliding-window layers; always so with kv_unified */
     int32_t offload_kqv;       /* 1: KV cache on the device */
     int32_t max_queue;         /* requests waiting at most; 0: 1024 */
+    int32_t pooling;           /* enum llama_pooling_type of embeddings; -1: the model's own, or else the mean */
     float rope_freq_base;      /* 0: the model's */
     float rope_freq_scale;     /* 0: the model's */
 } la_engine_params;

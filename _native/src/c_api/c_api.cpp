@@ -136,6 +136,7 @@ void la_engine_params_init(la_engine_params * params) noexcept {
     params->use_extra_buffers = 1;
     params->offload_kqv = 1;
     params->flash_attention = -1;
+    params->pooling = -1;
 }
 
 la_status la_engine_open(const la_engine_params * params, la_engine ** out) noexcept {
@@ -167,6 +168,7 @@ void la_request_init(la_request * request) noexcept {
     la::init_sampling(request->sampling);
     request->n_choices = 1;
     request->max_tokens = -1;
+    request->embd_normalize = 2;
 }
 
 la_status la_engine_submit(la_engine * engine, const la_request * request, uint64_t * id) noexcept {

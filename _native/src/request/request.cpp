@@ -35,6 +35,12 @@ RequestSpec::RequestSpec(const la_request & r)
     require(r.n_segments >= 1, "messages", "must not be empty");
     require(r.n_stop <= LA_MAX_STOP, "stop",
             "has " + std::to_string(r.n_stop) + " entries, the limit is " + std::to_string(LA_MAX_STOP));
+    if (r.task != LA_TASK_GENERATE) {
+        throw Error(LA_ERR_UNSUPPORTED, "task " + std::to_string(r.task) + " is not supported by this version", "task");
+    }
+    if (r.flags & LA_REQUEST_PROMPT_LOGPROBS) {
+        throw Error(LA_ERR_UNSUPPORTED, "logprobs of the prompt are not supported by this version", "echo");
+    }
     if (r.n_adapters > 0 || r.adapters) {
         throw Error(LA_ERR_UNSUPPORTED, "adapters are not supported by this version", "adapters");
     }

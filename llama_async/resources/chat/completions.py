@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Literal, overload
 
-import anyio
-
 from llama_async._assemble import ChatAssembler
-from llama_async._errors import APITimeoutError
 from llama_async._request import ChatRequest, chat_request
 from llama_async._resource import AsyncAPIResource
 from llama_async._stream import AsyncStream
-from llama_async._threads import run_in_thread
+from llama_async._submit import submit
 from llama_async._types import not_given, omit
 
 if TYPE_CHECKING:
@@ -20,7 +16,6 @@ if TYPE_CHECKING:
 
     from httpx import Timeout
 
-    from llama_async._engine import Engine
     from llama_async._model import Model
     from llama_async._types import Body, Headers, NotGiven, Omit, Query, SequenceNotStr
     from llama_async.types.chat import (
@@ -38,9 +33,6 @@ if TYPE_CHECKING:
     from llama_async.types.shared_params import Metadata
 
 __all__ = ["AsyncCompletions"]
-
-# A longer conversation is turned into JSON in a worker thread: 1 MB takes 2 ms (measured).
-_ENCODE_HERE_CHARS = 1 << 20
 
 
 class AsyncCompletions(AsyncAPIResource):
@@ -312,24 +304,7 @@ class AsyncCompletions(AsyncAPIResource):
 async def _complete(
     client: object, model: Model, request: ChatRequest, timeout_s: float | None
 ) -> ChatCompletion | AsyncStream[ChatCompletionChunk]:
-    started = time.monotonic()
-    if timeout_s is not None and timeout_s <= 0:
-        raise APITimeoutError(None)
-    engine = await _acquire(model, timeout_s)
-    prompt = request.prompt
-    if prompt.n_chars <= _ENCODE_HERE_CHARS:
-        segment = prompt.encode()
-    else:
-        segment = await run_in_thread(prompt.encode)
-        # Another task may have closed the client meanwhile, or its loop given the engine away.
-        engine = await _acquire(model, timeout_s)
-    if timeout_s is None:
-        silence_s = 0.0
-    elif request.stream:
-        silence_s = timeout_s
-    else:
-        silence_s = max(timeout_s - (time.monotonic() - started), 1e-3)
-    generation = engine.submit(request.to_native(segment, silence_s))
+    engine, generation = await submit(model, request.native, request.prompt, timeout_s)
     assembler = ChatAssembler(
         model=request.model,
         fingerprint=engine.fingerprint,
@@ -343,13 +318,3 @@ async def _complete(
     deltas = await generation.collect()
     assert generation.end is not None
     return assembler.completion(deltas, generation.end)
-
-
-async def _acquire(model: Model, timeout_s: float | None) -> Engine:
-    if timeout_s is None or model.engine is not None:
-        return await model.acquire()
-    try:
-        with anyio.fail_after(timeout_s):
-            return await model.acquire()
-    except TimeoutError:
-        raise APITimeoutError(None) from None
