@@ -1,0 +1,5 @@
+"""`client.chat.completions`."""
+
+from .completions import AsyncCompletions
+
+__all__ = ["AsyncCompletions"]
