@@ -13,11 +13,11 @@ void Channel::enqueue(const std::shared_ptr<Mailbox> & mailbox) {
 }
 
 void Channel::post_delta(const std::shared_ptr<Mailbox> & mailbox, int32_t choice, std::string_view text,
-                         std::string_view logprobs, int32_t n_tokens, la_finish finish) {
+                         std::string_view aux, int32_t n_tokens, la_finish finish) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    auto & box = mailbox->choices[choice];
+    auto & box = choice < 0 ? mailbox->prompt : mailbox->choices[choice];
     box.text.append(text);
-    box.logprobs.append(logprobs);
+    box.aux.append(aux);
     box.n_tokens += n_tokens;
     box.finish = finish;
     box.waiting = true;
@@ -91,23 +91,27 @@ void Channel::drain(la_drained & out) {
     out.blob_size = blob_.size();
 }
 
+void Channel::take(const Mailbox & mailbox, int32_t choice, Mailbox::Choice & box) {
+    if (!box.waiting) {
+        return;
+    }
+    auto & record = add_record(LA_RECORD_DELTA, mailbox.id);
+    record.choice = choice;
+    record.finish = box.finish;
+    record.n_tokens = box.n_tokens;
+    add_blob(box.text, record.text_offset, record.text_size);
+    add_blob(box.aux, record.aux_offset, record.aux_size);
+    box.text.clear();
+    box.aux.clear();
+    box.n_tokens = 0;
+    box.waiting = false;
+}
+
 void Channel::take(Mailbox & mailbox) {
     mailbox.queued = false;
+    take(mailbox, -1, mailbox.prompt);
     for (size_t i = 0; i < mailbox.choices.size(); ++i) {
-        auto & box = mailbox.choices[i];
-        if (!box.waiting) {
-            continue;
-        }
-        auto & record = add_record(LA_RECORD_DELTA, mailbox.id);
-        record.choice = static_cast<int32_t>(i);
-        record.finish = box.finish;
-        record.n_tokens = box.n_tokens;
-        add_blob(box.text, record.text_offset, record.text_size);
-        add_blob(box.logprobs, record.aux_offset, record.aux_size);
-        box.text.clear();
-        box.logprobs.clear();
-        box.n_tokens = 0;
-        box.waiting = false;
+        take(mailbox, static_cast<int32_t>(i), mailbox.choices[i]);
     }
     if (mailbox.ended) {
         const auto & end = mailbox.end;

@@ -34,13 +34,14 @@ struct Mailbox {
 
     struct Choice {
         std::string text;
-        std::string logprobs; // la_logprob entries
+        std::string aux;
         int32_t n_tokens = 0;
         la_finish finish = LA_FINISH_NONE;
         bool waiting = false; // has something for the consumer
     };
 
     const uint64_t id;
+    Choice prompt; // choice -1
     std::vector<Choice> choices;
     bool queued = false; // in Channel::ready_
     bool ended = false;
@@ -49,9 +50,10 @@ struct Mailbox {
 
 class Channel {
   public:
-    // Any thread. `finish` is set with a choice's last delta.
+    // Any thread. `finish` is set with a choice's last delta. `aux`: la_logprob entries, tokens or an embedding. Choice -1
+    // is the prompt: what is posted for it is drained before the others'.
     void post_delta(const std::shared_ptr<Mailbox> & mailbox, int32_t choice, std::string_view text,
-                    std::string_view logprobs, int32_t n_tokens, la_finish finish);
+                    std::string_view aux, int32_t n_tokens, la_finish finish);
     // Any thread, once per request.
     void post_end(const std::shared_ptr<Mailbox> & mailbox, End end);
     // Any thread: a record of the engine itself. Progress replaces progress not yet drained.
@@ -79,6 +81,7 @@ class Channel {
 
     void enqueue(const std::shared_ptr<Mailbox> & mailbox);
     void take(Mailbox & mailbox);
+    void take(const Mailbox & mailbox, int32_t choice, Mailbox::Choice & box);
     la_record & add_record(la_record_kind kind, uint64_t request);
     void add_blob(std::string_view bytes, uint32_t & offset, uint32_t & size);
 

@@ -69,6 +69,18 @@ TEST(text_of_a_lagging_consumer_coalesces) {
     CHECK(channel.n_ended() == 1);
 }
 
+TEST(the_prompt_comes_before_the_choices) {
+    Channel channel;
+    auto box = std::make_shared<Mailbox>(7, 1);
+    channel.post_delta(box, 0, "answer", "", 1, LA_FINISH_NONE);
+    channel.post_delta(box, -1, "", "scores", 3, LA_FINISH_NONE);
+    la_drained out;
+    channel.drain(out);
+    CHECK(out.n_records == 2 && out.records[0].choice == -1 && out.records[1].choice == 0);
+    CHECK(std::string(out.blob + out.records[0].aux_offset, out.records[0].aux_size) == "scores");
+    CHECK(out.records[0].n_tokens == 3);
+}
+
 TEST(errors_name_their_parameter) {
     Channel channel;
     auto box = std::make_shared<Mailbox>(1, 1);

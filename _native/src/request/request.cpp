@@ -10,6 +10,7 @@ namespace la {
 namespace {
 
 constexpr size_t k_max_stop_bytes = 4096;
+constexpr size_t k_max_segments = 16384; // a record each, at most
 
 void require(bool ok, const char * param, const std::string & message) {
     if (!ok) {
@@ -20,19 +21,24 @@ void require(bool ok, const char * param, const std::string & message) {
 } // namespace
 
 RequestSpec::RequestSpec(const la_request & r)
-    : sampling(r.sampling),
+    : task(static_cast<la_task>(r.task)),
+      sampling(r.sampling),
       n_choices(r.n_choices),
       max_tokens(r.max_tokens),
       stream((r.flags & LA_REQUEST_STREAM) != 0),
       use_cache((r.flags & LA_REQUEST_NO_CACHE) == 0),
       priority(r.priority),
       timeout_s(r.timeout_s) {
-    require(n_choices >= 1 && n_choices <= LA_MAX_CHOICES, "n",
+    require(r.task >= LA_TASK_GENERATE && r.task <= LA_TASK_RENDER, "task",
+            "is " + std::to_string(r.task) + ", which is none of la_task");
+    require(task != LA_TASK_GENERATE || (n_choices >= 1 && n_choices <= LA_MAX_CHOICES), "n",
             "is " + std::to_string(n_choices) + ", must be between 1 and " + std::to_string(LA_MAX_CHOICES));
     require(max_tokens == -1 || max_tokens >= 1, "max_tokens",
             "is " + std::to_string(max_tokens) + ", must be at least 1");
     require(!std::isnan(timeout_s), "timeout", "is not a number");
     require(r.n_segments >= 1, "messages", "must not be empty");
+    require(r.n_segments <= k_max_segments, "segments",
+            "has " + std::to_string(r.n_segments) + " entries, the limit is " + std::to_string(k_max_segments));
     require(r.n_stop <= LA_MAX_STOP, "stop",
             "has " + std::to_string(r.n_stop) + " entries, the limit is " + std::to_string(LA_MAX_STOP));
     if (r.task != LA_TASK_GENERATE) {
@@ -67,6 +73,18 @@ RequestSpec::RequestSpec(const la_request & r)
         require(s.kind == LA_SEGMENT_TOKENS || is_valid_utf8(bytes), s.kind == LA_SEGMENT_CHAT ? "messages" : "prompt",
                 "is not valid UTF-8");
         segments.push_back({ static_cast<la_segment_kind>(s.kind), s.flags, std::move(bytes) });
+    }
+}
+
+int32_t RequestSpec::n_outputs() const {
+    const auto n_segments = static_cast<int32_t>(segments.size());
+    switch (task) {
+        case LA_TASK_GENERATE:
+            return n_choices;
+        case LA_TASK_RERANK:
+            return n_segments - 1; // the first is the query
+        default:
+            return n_segments;
     }
 }
 

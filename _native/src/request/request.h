@@ -23,6 +23,10 @@ struct Segment {
 struct RequestSpec {
     explicit RequestSpec(const la_request & request);
 
+    // What answers it: one mailbox "choice" each.
+    int32_t n_outputs() const;
+
+    la_task task;
     std::vector<Segment> segments;
     SamplingSpec sampling;
     std::vector<std::string> stops;
@@ -38,7 +42,7 @@ struct RequestSpec {
 // are atomic or belong to Requests.
 struct Request {
     Request(uint64_t id, RequestSpec && spec)
-        : id(id), spec(std::move(spec)), mailbox(std::make_shared<Mailbox>(id, this->spec.n_choices)) {}
+        : id(id), spec(std::move(spec)), mailbox(std::make_shared<Mailbox>(id, this->spec.n_outputs())) {}
 
     bool expired(double now) const { return spec.timeout_s > 0 && now - active_s > spec.timeout_s; }
 
