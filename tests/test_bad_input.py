@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support import CLIENT_OPTIONS, QUESTION, gather, is_idle, until
+from support import CLIENT_OPTIONS, QUESTION, gather, is_idle, run_child, until
 
 from llama_async import APIStatusError, AsyncLlama, BadRequestError, OpenAIError, RateLimitError
 from llama_async.types.chat import ChatCompletion
@@ -196,3 +196,34 @@ async def test_a_template_that_fails_is_that_requests_error(model_path: Path, so
         async with client:
             await client.chat.completions.create(model="default", messages=QUESTION, max_tokens=1)
     await client.close()
+
+
+# 10^15 rounds, for requests that ask for it: upstream tries templates out while loading.
+ENDLESS_TEMPLATE = (
+    "{% if endless %}" + "{% for i in range(99999) %}" * 3 + "{% set x = i %}" + "{% endfor %}" * 3 + "{% endif %}"
+    "{{ messages[0].content }}"
+)
+
+
+def test_exit_while_a_template_still_runs(model_path: Path) -> None:
+    code = """
+        import asyncio, sys
+        from llama_async import APITimeoutError, AsyncLlama
+
+        async def main():
+            path, template = sys.argv[1:]
+            async with AsyncLlama(path, n_ctx=256, n_threads=1, chat_template=template) as client:
+                request = {"model": "default", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+                await client.chat.completions.create(**request)
+                try:
+                    kwargs = {"chat_template_kwargs": {"endless": True}}
+                    await client.chat.completions.create(**request, timeout=0.3, extra_body=kwargs)
+                except APITimeoutError:
+                    print("timed out", flush=True)
+
+        asyncio.run(main())
+        print("left", end="")  # not flushed by hand
+        sys.exit(7)
+    """
+    child = run_child(code, str(model_path), ENDLESS_TEMPLATE)
+    assert (child.returncode, child.stdout.splitlines()) == (7, ["timed out", "left"]), child.stderr

@@ -1,6 +1,7 @@
 // The build describes itself, and its arithmetic holds on this machine.
 #include "doctor/build_info.h"
 #include "doctor/self_test.h"
+#include "llama_async.h"
 
 #include <nlohmann/json.hpp>
 
@@ -18,7 +19,7 @@ int main() {
     const auto info = nlohmann::json::parse(la::build_info());
     std::printf("%s\n", info.dump(2).c_str());
     CHECK(&la::build_info() == &la::build_info());
-    CHECK(info.at("abi_version") == 1);
+    CHECK(info.at("abi_version") == LA_ABI_VERSION);
     CHECK(!info.at("upstream").at("commit").get<std::string>().empty());
     CHECK(info.at("features").contains("CPU"));
     bool has_cpu = false;

@@ -3,6 +3,7 @@
 #include "base/asserts.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/stray.h"
 #include "chat/render.h"
 #include "sampling/grammar_paths.h"
 
@@ -83,7 +84,7 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
                     param);
     }
     if (!spec.sampling.grammar.empty()) {
-        check_grammar_paths(model.vocab(), spec.sampling.grammar); // once for all choices: it parses the grammar
+        check_grammar(model.vocab(), spec.sampling.grammar); // once for all choices
     }
     std::vector<SequencePtr> sequences;
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {
@@ -125,6 +126,8 @@ Preparer::~Preparer() {
         }
         shared_->queue.clear();
         if (shared_->job) {
+            ++shared_->n_abandoned;
+            StrayThreads::add();
             ++shared_->generation;
             thread_.detach();
         }
@@ -182,6 +185,7 @@ void Preparer::sweep() {
     }
     if (job.abandoned && now - job.start_s > k_patience_s && shared_->n_abandoned < k_max_abandoned) {
         ++shared_->n_abandoned;
+        StrayThreads::add();
         ++shared_->generation;
         shared_->job.reset();
         thread_.detach();
@@ -223,6 +227,7 @@ void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) 
             const std::lock_guard<std::mutex> lock(shared->mutex);
             if (shared->generation != generation) {
                 --shared->n_abandoned;
+                StrayThreads::remove();
                 return; // replaced
             }
             shared->job.reset();

@@ -74,26 +74,35 @@ class Counter {
 
 } // namespace
 
-void check_grammar_paths(const llama_vocab * vocab, const std::string & grammar) {
+void check_grammar(const llama_vocab * vocab, const std::string & grammar) {
+    const auto refuse = [](const std::string & message) { throw Error(LA_ERR_GRAMMAR, "grammar " + message, "grammar"); };
+    const ErrorTap tap;
+    const auto cannot_be_compiled = [&](const std::string & otherwise) {
+        const std::string why = tap.text();
+        refuse("cannot be compiled: " + (why.empty() ? otherwise : why));
+    };
     llama_grammar_parser parser(vocab);
-    {
-        const ErrorTap tap; // the sampler's own parse will say it again
-        if (!parser.parse(grammar.c_str())) {
-            return;
-        }
+    if (!parser.parse(grammar.c_str()) || parser.rules.empty()) {
+        cannot_be_compiled("failed to parse it");
     }
     if (parser.rules.size() > k_max_grammar_rules) {
-        throw Error(LA_ERR_GRAMMAR,
-                    "grammar has " + std::to_string(parser.rules.size()) + " rules, the limit is " +
-                        std::to_string(k_max_grammar_rules),
-                    "grammar");
+        refuse("has " + std::to_string(parser.rules.size()) + " rules, the limit is " +
+               std::to_string(k_max_grammar_rules));
     }
     if (Counter(parser.rules).most() > k_max_grammar_paths) {
-        throw Error(LA_ERR_GRAMMAR,
-                    "grammar leaves more than " + std::to_string(k_max_grammar_paths) +
-                        " ways open before a character is consumed: it is too ambiguous",
-                    "grammar");
+        refuse("leaves more than " + std::to_string(k_max_grammar_paths) +
+               " ways open before a character is consumed: it is too ambiguous");
     }
+    const auto root = parser.symbol_ids.find("root");
+    if (root == parser.symbol_ids.end()) {
+        cannot_be_compiled("it has no rule 'root'");
+    }
+    auto rules = parser.c_rules();
+    auto * compiled = llama_grammar_init_impl(vocab, rules.data(), rules.size(), root->second);
+    if (!compiled) {
+        cannot_be_compiled("its rules are not valid");
+    }
+    llama_grammar_free_impl(compiled);
 }
 
 } // namespace la

@@ -13,8 +13,9 @@ namespace la {
 constexpr uint64_t k_max_grammar_paths = 10000;
 constexpr size_t k_max_grammar_rules = 20000; // upstream's checks recurse along chains of rules
 
-// Throws Error (LA_ERR_GRAMMAR, param "grammar") past the limits. A grammar that does not parse passes: making the
-// sampler says why. REQUIRES: check_grammar_limits passed.
-void check_grammar_paths(const llama_vocab * vocab, const std::string & grammar);
+// Throws Error (LA_ERR_GRAMMAR, param "grammar") past the limits, or with upstream's reason why it cannot be compiled.
+// Asked before a sampler is made of it: upstream leaks the sampler whose grammar fails. REQUIRES: check_grammar_limits
+// passed.
+void check_grammar(const llama_vocab * vocab, const std::string & grammar);
 
 } // namespace la

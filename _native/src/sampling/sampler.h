@@ -31,7 +31,7 @@ struct SamplingSpec {
 // One sequence's sampler. Not thread-safe; made on the preparation thread, then used by the decode thread alone.
 class Sampler {
   public:
-    // Choice i is seeded with seed + i. REQUIRES: check_grammar_paths passed, if there is a grammar. Throws Error: LA_ERR_INVALID, LA_ERR_GRAMMAR.
+    // Choice i is seeded with seed + i. REQUIRES: check_grammar passed, if there is a grammar. Throws Error: LA_ERR_INVALID, LA_ERR_GRAMMAR.
     Sampler(const Model & model, const SamplingSpec & spec, int32_t choice, int32_t n_ctx);
 
     // The prompt counts for penalties and DRY, as in llama-server.

@@ -27,10 +27,13 @@ struct Registrar {
     Registrar(const char * name, std::function<void()> body) { cases().push_back({ name, std::move(body) }); }
 };
 
-inline int run_all(const char * only) {
+// Runs the cases whose name contains `filter`; with a leading '-', those whose name does not.
+inline int run_all(const char * filter) {
+    const bool exclude = filter && *filter == '-';
+    const char * part = exclude ? filter + 1 : filter;
     int n_run = 0;
     for (const auto & test : cases()) {
-        if (only && std::strstr(test.name, only) == nullptr) {
+        if (part && (std::strstr(test.name, part) != nullptr) == exclude) {
             continue;
         }
         const int before = n_failed();
