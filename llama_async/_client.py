@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import os
     from types import TracebackType
 
+    import openai
     from httpx import Timeout
 
 __all__ = ["AsyncLlama"]
@@ -184,6 +185,20 @@ class AsyncLlama:
     async def aclose(self) -> None:
         """Do as `close`."""
         await self.close()
+
+    def as_openai(self) -> openai.AsyncOpenAI:
+        """Return a real `openai.AsyncOpenAI` that this client answers, for code that must have one.
+
+        Requests stay in the process; streams come chunk by chunk, and closing one, or cancelling the task that waits,
+        ends the work. It has this client's timeout and retries (`with_options` changes them); what failed in this
+        process is not tried again, a full queue is. Closing it leaves this client open; it must not outlive it.
+
+        Raises:
+            ImportError: The `openai` package is not installed (the extra `llama-async[openai]`).
+        """
+        from ._openai import async_openai
+
+        return async_openai(self)
 
     def is_closed(self) -> bool:
         """Whether `close` was called."""

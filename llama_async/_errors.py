@@ -8,7 +8,7 @@ looks at them, since building them costs more than most requests' whole bookkeep
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ._abi import Status
@@ -44,6 +44,7 @@ __all__ = [
     "bad_request",
     "error_from_status",
     "model_not_found",
+    "route_error",
     "shown",
 ]
 
@@ -363,6 +364,22 @@ def model_not_found(model: str, available: list[str]) -> APIStatusError:
     return _reply(_Kind(NotFoundError, 404, "invalid_request_error", "model_not_found"), message, "model")
 
 
+def route_error(method: str, path: str, allowed: Sequence[str] = ()) -> APIStatusError:
+    """Return the error for a method and path that the HTTP API does not have.
+
+    Args:
+        method: The request's.
+        path: The request's.
+        allowed: The methods that the path does have.
+    """
+    if allowed:
+        message = f"{shown(path)} does not take {shown(method)}, but {', '.join(allowed)}"
+        kind = _Kind(APIStatusError, 405, "invalid_request_error", "method_not_allowed")
+        return _reply(kind, message, None, {"allow": ", ".join(allowed)})
+    kind = _Kind(NotFoundError, 404, "invalid_request_error", "unknown_url")
+    return _reply(kind, f"no such URL: {shown(method)} {shown(path)}", None)
+
+
 def _error_object(kind: _Kind, message: str, param: str | None) -> dict[str, object]:
     return {"message": message, "type": kind.type, "param": param or None, "code": kind.code}
 
@@ -371,7 +388,7 @@ def _reply(kind: _Kind, message: str, param: str | None, headers: Mapping[str, s
     error = _error_object(kind, message, param)
     body = {"error": error}
     reply = Reply(kind.status_code, body, {"x-request-id": f"req_{os.urandom(16).hex()}", **(headers or {})})
-    return kind.error(f"Error code: {kind.status_code} - {body}", response=reply, body=error)
+    return kind.error(f"Error code: {kind.status_code} - {message}", response=reply, body=error)
 
 
 def shown(value: object, limit: int = 80) -> str:

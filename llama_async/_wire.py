@@ -6,36 +6,94 @@ Knows neither resources nor transports; raw responses, the in-process transport 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ._errors import APIError, OpenAIError
+from ._errors import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    ClientClosedError,
+    OpenAIError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from ._models import BaseModel
 
-__all__ = ["error_object", "event_stream", "json_body"]
+__all__ = ["ErrorReply", "EventStream", "error_event", "error_object", "error_reply", "json_body", "new_request_id"]
+
+_DONE = b"data: [DONE]\n\n"
+_KEPT_HEADERS = ("allow", "retry-after", "x-request-id")
+
+
+class _Parts(Protocol):
+    """What an EventStream reads: a stream of chunks."""
+
+    async def __anext__(self) -> BaseModel: ...
+
+    async def close(self) -> None: ...
+
+
+class EventStream:
+    """The parts of an answer as server-sent events, `[DONE]` at the end; closing it ends the request.
+
+    An error in the middle becomes an event that holds it, and the last one: the head was sent, so there is no other
+    place for it. Errors of the connection (a timeout, a closed client) are raised instead: what becomes of them is for
+    whoever owns the connection to say.
+    """
+
+    # A class for the reason that `AsyncStream` is one: leaving it early needs no clean-up by the event loop.
+    __slots__ = ("_ended", "_parts")
+
+    def __init__(self, parts: _Parts) -> None:
+        self._parts = parts
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next event.
+
+        Raises:
+            StopAsyncIteration: There is none.
+            APIConnectionError: The answer broke off by a timeout, or since the client was closed.
+        """
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            part = await self._parts.__anext__()
+        except StopAsyncIteration:
+            self._ended = True
+            return _DONE
+        except APIConnectionError:
+            self._ended = True
+            raise
+        except OpenAIError as error:
+            self._ended = True
+            return error_event(error)
+        return b"data: " + json_body(part) + b"\n\n"
+
+    async def aclose(self) -> None:
+        """End the request, if it has not ended."""
+        self._ended = True
+        await self._parts.close()
+
+
+class ErrorReply(NamedTuple):
+    """The reply that tells of an error."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def json_body(result: BaseModel) -> bytes:
     """Return the JSON of a result, one line, without what was never set."""
     return result.to_json(indent=None).encode()
-
-
-async def event_stream(parts: AsyncIterable[BaseModel]) -> AsyncIterator[bytes]:
-    """Yield each part as one server-sent event, and `[DONE]` at the end.
-
-    An error in the middle becomes an event that holds it and ends the stream: the head was sent, so there is no other
-    place for it.
-    """
-    try:
-        async for part in parts:
-            yield b"data: " + json_body(part) + b"\n\n"
-    except OpenAIError as error:
-        yield b"data: " + json.dumps({"error": error_object(error)}).encode() + b"\n\n"
-        return
-    yield b"data: [DONE]\n\n"
 
 
 def error_object(error: OpenAIError) -> dict[str, object]:
@@ -45,3 +103,41 @@ def error_object(error: OpenAIError) -> dict[str, object]:
             return error.body
         return {"message": error.message, "type": "server_error", "param": error.param, "code": error.code}
     return {"message": str(error), "type": "server_error", "param": getattr(error, "param", None), "code": None}
+
+
+def error_event(error: OpenAIError) -> bytes:
+    """Return the server-sent event that tells of an error in the middle of an answer."""
+    return b"data: " + _error_json(error) + b"\n\n"
+
+
+def error_reply(error: OpenAIError) -> ErrorReply:
+    """Return the reply for an error before anything was sent.
+
+    Of the faults that are not the request's own, only those that pass by themselves invite another try: a full queue,
+    a model that is not ready, a timeout, a client about to be closed. openai's clients retry all of them otherwise, and
+    what failed in this process fails again.
+    """
+    headers = {"content-type": "application/json"}
+    if isinstance(error, APIStatusError):
+        status_code = error.status_code
+        given = error._response.headers  # noqa: SLF001 (`response` would make an httpx.Response of it)
+        headers |= {name: given[name] for name in _KEPT_HEADERS if name in given}
+    elif isinstance(error, APITimeoutError):
+        status_code = 504
+    elif isinstance(error, ClientClosedError):
+        status_code = 503
+    else:
+        status_code = 500
+    if status_code == 500:
+        headers["x-should-retry"] = "false"
+    headers.setdefault("x-request-id", new_request_id())
+    return ErrorReply(status_code, headers, _error_json(error))
+
+
+def new_request_id() -> str:
+    """Return an id for a request that has none yet."""
+    return f"req_{os.urandom(16).hex()}"
+
+
+def _error_json(error: OpenAIError) -> bytes:
+    return json.dumps({"error": error_object(error)}).encode()

@@ -73,7 +73,7 @@ def test_status_error(
     assert type(raised) is error
     assert (raised.status_code, raised.code, raised.param) == (status_code, code, "where")
     assert raised.body == {"message": "the reason", "type": raised.type, "param": "where", "code": code}
-    assert str(raised) == raised.message == f"Error code: {status_code} - {{'error': {raised.body}}}"
+    assert str(raised) == raised.message == f"Error code: {status_code} - {raised.body['message']}"
     assert raised.request_id is not None
     assert raised.request_id.startswith("req_")
 

@@ -1,0 +1,269 @@
+"""The routes of openai's HTTP API over a client's resources: a request's bytes in, a reply's bytes out.
+
+Knows methods, paths, queries and JSON; neither sockets nor an HTTP library, nor what the parameters mean: a body
+becomes the keyword arguments of the resource's own method, so that HTTP and Python callers are told the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from ._errors import APIConnectionError, OpenAIError, bad_request, route_error, shown
+from ._models import BaseModel
+from ._stream import AsyncStream
+from ._types import not_given
+from ._wire import EventStream, error_reply, json_body, new_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._client import AsyncLlama
+    from ._types import NotGiven
+
+__all__ = ["HTTPReply", "HTTPRequest", "Router"]
+
+# Parameters of the methods that are about the call, not the request: no body may set them.
+_NOT_IN_BODY = frozenset({"extra_headers", "extra_query", "extra_body", "timeout"})
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPRequest:
+    """A request.
+
+    Attributes:
+        method: In upper case.
+        path: As it came, percent-encoded, without the query; `/v1` in front or not.
+        query: The query's names and values, decoded.
+        body: All of it.
+        timeout: Seconds for the answer, an `httpx.Timeout` of any httpx, `None`, or the client's own.
+    """
+
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+    timeout: float | NotGiven | None = not_given
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPReply:
+    """A reply. Whoever does not read an EventStream to its end must close it."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes | EventStream
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Where a request goes.
+
+    Attributes:
+        resource: Attributes that lead from the client to the resource.
+        method: Its method.
+        path_parameter: What the path's variable part is called there.
+        query: The query's parameters and how each is read.
+        has_body: Whether the body has parameters.
+    """
+
+    resource: tuple[str, ...]
+    method: str
+    path_parameter: str | None = None
+    query: Mapping[str, Callable[[str, str], object]] = field(default_factory=dict)
+    has_body: bool = False
+
+
+def _text(_name: str, value: str) -> str:
+    return value
+
+
+def _integer(name: str, value: str) -> int:
+    # Longer ones are no limit of anything; and Python refuses to convert them.
+    if not value.removeprefix("-").isdecimal() or len(value) > 20:
+        raise bad_request(name, f"{name} is {shown(value)}, but must be an integer")
+    return int(value)
+
+
+_PAGE: Mapping[str, Callable[[str, str], object]] = {"after": _text, "limit": _integer, "order": _text}
+_CHAT = ("chat", "completions")
+# By the path's parts, `*` for one that varies, then by method.
+_ROUTES: Mapping[tuple[str, ...], Mapping[str, _Route]] = {
+    ("chat", "completions"): {
+        "POST": _Route(_CHAT, "create", has_body=True),
+        "GET": _Route(_CHAT, "list", query={**_PAGE, "model": _text, "metadata": _text}),
+    },
+    ("chat", "completions", "*"): {
+        "GET": _Route(_CHAT, "retrieve", "completion_id"),
+        "POST": _Route(_CHAT, "update", "completion_id", has_body=True),
+        "DELETE": _Route(_CHAT, "delete", "completion_id"),
+    },
+    ("chat", "completions", "*", "messages"): {
+        "GET": _Route((*_CHAT, "messages"), "list", "completion_id", query=_PAGE),
+    },
+    ("completions",): {"POST": _Route(("completions",), "create", has_body=True)},
+    ("embeddings",): {"POST": _Route(("embeddings",), "create", has_body=True)},
+    ("models",): {"GET": _Route(("models",), "list")},
+    ("models", "*"): {
+        "GET": _Route(("models",), "retrieve", "model"),
+        "DELETE": _Route(("models",), "delete", "model"),
+    },
+}
+
+
+class Router:
+    """Answers requests with a client.
+
+    Args:
+        client: Whose resources answer. It stays the caller's to close.
+    """
+
+    def __init__(self, client: AsyncLlama) -> None:
+        self._client = client
+
+    async def handle(self, request: HTTPRequest) -> HTTPReply:
+        """Answer a request. Cancelling the calling task ends the work.
+
+        Returns:
+            The reply, also for what is refused or fails.
+
+        Raises:
+            APIConnectionError: A timeout passed, or the client is or was closed. `_wire.error_reply` has a reply for
+                who can give no better one.
+        """
+        started = time.perf_counter()
+        try:
+            result = await self._call(request)
+            headers, body = _encoded(result)
+            status_code = 200
+        except APIConnectionError:
+            raise
+        except OpenAIError as error:
+            status_code, error_headers, body = error_reply(error)
+            headers = dict(error_headers)
+        # Of a stream: until its first token.
+        headers["openai-processing-ms"] = str(round(1e3 * (time.perf_counter() - started)))
+        return HTTPReply(status_code, headers, body)
+
+    async def _call(self, request: HTTPRequest) -> object:
+        route, variable = _find(request)
+        method: Any = self._client
+        for name in (*route.resource, route.method):
+            method = getattr(method, name, None)
+        if method is None:
+            raise route_error(request.method, request.path)
+        arguments: dict[str, Any] = {}
+        if route.path_parameter is not None:
+            arguments[route.path_parameter] = variable
+        arguments |= _query_arguments(route, request.query)
+        if route.has_body:
+            arguments |= _body_arguments(method, request.body, arguments)
+        return await method(**arguments, timeout=request.timeout)
+
+
+def _find(request: HTTPRequest) -> tuple[_Route, str | None]:
+    parts = request.path.removeprefix("/v1").removeprefix("/").split("/")
+    for pattern, methods in _ROUTES.items():
+        if len(pattern) != len(parts) or any(
+            part != expected if expected != "*" else not part for part, expected in zip(parts, pattern, strict=True)
+        ):
+            continue
+        if request.method not in methods:
+            raise route_error(request.method, request.path, tuple(methods))
+        variable = unquote(parts[pattern.index("*")]) if "*" in pattern else None
+        return methods[request.method], variable
+    raise route_error(request.method, request.path)
+
+
+def _query_arguments(route: _Route, query: Sequence[tuple[str, str]]) -> dict[str, object]:
+    arguments: dict[str, object] = {}
+    for name, value in query:
+        # openai's clients write a mapping as name[key]=value.
+        outer, bracket, key = name.partition("[")
+        if outer == "metadata" and outer in route.query and bracket and key.endswith("]"):
+            arguments.setdefault(outer, {})[key[:-1]] = value  # type: ignore[index]
+        elif name in route.query and name != "metadata":
+            arguments[name] = route.query[name](name, value)
+        else:
+            raise bad_request(shown(name).strip("'"), f"the query has an unknown parameter {shown(name)}")
+    return arguments
+
+
+def _body_arguments(method: Any, body: bytes, path_arguments: Mapping[str, object]) -> dict[str, Any]:
+    values = _parsed(body)
+    known, required = _parameters(method.__func__)
+    arguments: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in values.items():
+        (arguments if name in known and name not in path_arguments else extra)[name] = value
+    for name in required:
+        if name not in arguments and name not in path_arguments:
+            raise bad_request(name, f"{name} is missing")
+    if extra:
+        if "extra_body" not in inspect.signature(method).parameters:
+            name = next(iter(extra))
+            raise bad_request(shown(name).strip("'"), f"unknown parameter {shown(name)}")
+        # The engine's own parameters; the method refuses what is none.
+        arguments["extra_body"] = extra
+    return arguments
+
+
+@cache
+def _parameters(function: Callable[..., object]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the names a body may set, and those of them that it must."""
+    parameters = [
+        parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self" and name not in _NOT_IN_BODY
+    ]
+    required = tuple(parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty)
+    return frozenset(parameter.name for parameter in parameters), required
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        text = body.decode()
+        values = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise bad_request("", "the body is nested too deep") from None
+    except ValueError as error:  # among its kinds: not UTF-8, not JSON, an integer of thousands of digits
+        raise bad_request("", f"the body is not JSON: {shown(str(error), 200)[1:-1]}") from None
+    if "\\ud" in text.lower() and not _is_unicode(values):
+        raise bad_request("", "the body has a lone surrogate, which is no character")
+    if not isinstance(values, dict):
+        raise bad_request("", f"the body is {shown(values)}, but must be a JSON object")
+    return values
+
+
+def _is_unicode(values: object) -> bool:
+    # An answer may repeat them (the model's name), and no reply can be written with them.
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _encoded(result: object) -> tuple[dict[str, str], bytes | EventStream]:
+    if isinstance(result, AsyncStream):
+        headers = {
+            "content-type": "text/event-stream; charset=utf-8",
+            "x-request-id": result.response.headers["x-request-id"],
+        }
+        return headers, EventStream(result)
+    assert isinstance(result, BaseModel)
+    headers = {
+        "content-type": "application/json",
+        "x-request-id": getattr(result, "_request_id", None) or new_request_id(),
+    }
+    return headers, json_body(result)
