@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llama_async._compat import CHAT_PARAMETERS, EXTRA_BODY_PARAMETERS
+from llama_async._compat import ENDPOINTS, EXTRA_BODY_PARAMETERS
 
 PAGE = Path(__file__).with_suffix(".md")
 
 _HEAD = """\
 # Compatibility
 
-What becomes of every parameter of `openai` 3.54.0's `chat.completions.create`, and of ours. The tables are written from
-`llama_async/_compat.py`, which the code obeys; a test holds page, table and openai's signature together.
+What becomes of every parameter of `openai` 3.54.0's methods, and of ours. The tables are written from
+`llama_async/_compat.py`, which the code obeys; a test holds page, tables and openai's signatures together.
 
 * **honoured**: it does what openai's documentation says.
 * **no effect**: accepted; it cannot change an answer that is computed in this process.
@@ -25,25 +25,29 @@ Where a request says nothing about sampling, llama.cpp's defaults hold (temperat
 
 def render() -> str:
     """Return the page."""
-    lines = [_HEAD, "## chat.completions.create\n", "| parameter | effect | note |", "|---|---|---|"]
-    for name, parameter in CHAT_PARAMETERS.items():
-        note = parameter.note
-        if parameter.neutral:
-            values = ", ".join(f"`{_python(value)}`" for value in parameter.neutral)
-            note = f"{note}; accepted: {values}"
-        lines.append(f"| `{name}` | {parameter.effect.value} | {note} |")
+    lines = [_HEAD.rstrip()]
+    for endpoint, parameters in ENDPOINTS.items():
+        lines += ["", f"## {endpoint}\n", "| parameter | effect | note |", "|---|---|---|"]
+        for name, parameter in parameters.items():
+            note = parameter.note
+            if parameter.neutral:
+                values = ", ".join(f"`{_python(value)}`" for value in parameter.neutral)
+                note = f"{note}; accepted: {values}"
+            lines.append(f"| `{name}` | {parameter.effect.value} | {note} |")
     lines += [
         "",
         "## extra_body\n",
         "An unknown key is a BadRequestError.\n",
-        "| key | type | range | note |",
-        "|---|---|---|---|",
+        "| key | type | range | endpoints | note |",
+        "|---|---|---|---|---|",
     ]
     for name, extra in EXTRA_BODY_PARAMETERS.items():
         bounded = extra.low != float("-inf")
         lines.append(
             f"| `{name}` | {extra.kind if extra.kind != 'other' else ''} |"
-            f" {f'{extra.low:g} .. {extra.high:g}' if bounded else ''} | {extra.note} |"
+            f" {f'{extra.low:g} .. {extra.high:g}' if bounded else ''} |"
+            f" {', '.join(endpoint.removesuffix('.create') for endpoint in extra.endpoints if endpoint in ENDPOINTS)} |"
+            f" {extra.note} |"
         )
     return "\n".join(lines) + "\n"
 

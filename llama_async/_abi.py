@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "LOGIT_BIAS_STRUCT",
     "LOGPROB_STRUCT",
     "MAX_CHOICES",
     "MAX_TOP_LOGPROBS",
@@ -40,6 +41,8 @@ SEED_RANDOM = 0xFFFFFFFF
 
 # The fields of la_record: its id, four integers from kind on, four offsets and sizes, four counters, two times.
 RECORD_STRUCT = struct.Struct("=Q4i4I4i2f")
+# la_logit_bias: token, bias.
+LOGIT_BIAS_STRUCT = struct.Struct("=if")
 # la_logprob: token, logprob, n_bytes, n_top.
 LOGPROB_STRUCT = struct.Struct("=if2I")
 
@@ -137,7 +140,7 @@ class Request:
     Attributes:
         segments: The prompt.
         sampling: Fields of `la_sampling` that differ from the model's own, by name.
-        logit_bias: Token ids and what is added to their logits.
+        logit_bias: Packed `la_logit_bias` entries.
         dry_breakers: Sequence breakers of the DRY sampler, `None` for upstream's.
         samplers: Names of samplers in order, `None` for upstream's.
         grammar: GBNF, empty for none.
@@ -153,7 +156,7 @@ class Request:
 
     segments: tuple[Segment, ...]
     sampling: Mapping[str, int | float] = field(default_factory=lambda: MappingProxyType({}))
-    logit_bias: tuple[tuple[int, float], ...] = ()
+    logit_bias: bytes = b""
     dry_breakers: tuple[str, ...] | None = None
     samplers: tuple[str, ...] | None = None
     grammar: str = ""

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._abi import RECORD_STRUCT, Status
+from ._abi import LOGIT_BIAS_STRUCT, RECORD_STRUCT, Status
 from ._native import ffi, lib  # noqa: TID251 (the one place)
 
 if TYPE_CHECKING:
@@ -286,10 +286,8 @@ def _sampling(sampling: Any, request: Request, memory: _Memory) -> None:
     for name, value in request.sampling.items():
         setattr(sampling, name, value)
     if request.logit_bias:
-        biases = memory.keep(ffi.new("la_logit_bias[]", len(request.logit_bias)))
-        for place, (token, bias) in zip(biases, request.logit_bias, strict=True):
-            place.token, place.bias = token, bias
-        sampling.logit_bias, sampling.n_logit_bias = biases, len(request.logit_bias)
+        sampling.logit_bias = memory.keep(ffi.from_buffer("la_logit_bias[]", request.logit_bias))
+        sampling.n_logit_bias = len(request.logit_bias) // LOGIT_BIAS_STRUCT.size
     if request.dry_breakers is not None:
         sampling.dry_breakers = memory.strs(request.dry_breakers)
         sampling.n_dry_breakers = len(request.dry_breakers)

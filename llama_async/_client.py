@@ -16,7 +16,7 @@ from typing_extensions import Self
 from ._errors import OptionError, bad_request, model_not_found, shown
 from ._model import Model
 from ._options import engine_options
-from ._request import timeout_seconds
+from ._parameters import timeout_seconds
 from ._types import NotGiven, not_given
 from .resources import AsyncChat
 

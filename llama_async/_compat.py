@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CHAT_PARAMETERS", "EXTRA_BODY_PARAMETERS", "Effect", "ExtraParameter", "Parameter"]
+__all__ = [
+    "CHAT",
+    "COMPLETIONS",
+    "ENDPOINTS",
+    "EXTRA_BODY_PARAMETERS",
+    "Effect",
+    "ExtraParameter",
+    "Parameter",
+]
+
+# Names of endpoints: the path of the method on the client.
+CHAT = "chat.completions.create"
+COMPLETIONS = "completions.create"
 
 
 class Effect(enum.Enum):
@@ -42,7 +54,7 @@ class Parameter:
 
 _HONOURED, _NO_EFFECT, _REJECTED = Effect.HONOURED, Effect.NO_EFFECT, Effect.REJECTED
 
-CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+_CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
     {
         "messages": Parameter(_HONOURED, "text only; roles developer, system, user, assistant, tool"),
         "model": Parameter(_HONOURED, "the file's stem, `default`, or an alias"),
@@ -89,6 +101,9 @@ CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
 )
 
 
+ENDPOINTS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType({CHAT: _CHAT_PARAMETERS})
+
+
 @dataclass(frozen=True, slots=True)
 class ExtraParameter:
     """A key of `extra_body`.
@@ -99,6 +114,7 @@ class ExtraParameter:
         low: Smallest value.
         high: Largest value.
         note: What it does beyond llama-server's documentation of that name.
+        endpoints: The endpoints that take it.
     """
 
     kind: str
@@ -106,6 +122,7 @@ class ExtraParameter:
     low: float = float("-inf")
     high: float = float("inf")
     note: str = ""
+    endpoints: tuple[str, ...] = (CHAT, COMPLETIONS)
 
 
 _INT32_MAX = 2**31 - 1
@@ -139,7 +156,7 @@ EXTRA_BODY_PARAMETERS: Mapping[str, ExtraParameter] = MappingProxyType(
         "samplers": ExtraParameter("other", note="names in order"),
         "grammar": ExtraParameter("other", note="GBNF"),
         "cache_prompt": ExtraParameter("other", note="false: neither read nor leave a cached prefix"),
-        "chat_template_kwargs": ExtraParameter("other", note="variables of the chat template"),
+        "chat_template_kwargs": ExtraParameter("other", note="variables of the chat template", endpoints=(CHAT,)),
         "priority": ExtraParameter("other", note="higher first, 0 is normal; beats service_tier"),
     }
 )

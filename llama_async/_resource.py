@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._request import timeout_seconds
+from ._parameters import timeout_seconds
 
 if TYPE_CHECKING:
     from ._client import AsyncLlama

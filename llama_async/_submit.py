@@ -10,6 +10,7 @@ import anyio
 
 from ._abi import RequestFlag
 from ._errors import APITimeoutError
+from ._parameters import NO_BIAS
 from ._threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ._engine import Engine
     from ._generation import Generation
     from ._model import Model
+    from ._parameters import LogitBias
 
 __all__ = ["Prompt", "submit"]
 
@@ -35,16 +37,20 @@ class Prompt(Protocol):
         """Return the segments. Called in any thread."""
 
 
-async def submit(model: Model, request: Request, prompt: Prompt, timeout_s: float | None) -> tuple[Engine, Generation]:
+async def submit(
+    model: Model, request: Request, prompt: Prompt, timeout_s: float | None, *, bias: LogitBias = NO_BIAS
+) -> tuple[Engine, Generation]:
     """Load the model if need be and hand it a request.
 
     Args:
         model: Where to.
-        request: All but its segments and its timeout.
+        request: All but its segments, its logit bias and its timeout.
         prompt: The segments to be.
         timeout_s: Seconds the answer may take or, when streaming, the engine may stay silent. Loading counts.
+        bias: The logit bias.
 
     Raises:
+        BadRequestError: The prompt or the logit bias cannot be encoded.
         APITimeoutError: The timeout passed already.
         OpenAIError: The model cannot be loaded, or the request is not accepted.
     """
@@ -52,10 +58,10 @@ async def submit(model: Model, request: Request, prompt: Prompt, timeout_s: floa
     if timeout_s is not None and timeout_s <= 0:
         raise APITimeoutError(None)
     engine = await _acquire(model, timeout_s)
-    if prompt.n_chars <= _ENCODE_HERE_CHARS:
-        segments = prompt.encode()
+    if prompt.n_chars <= _ENCODE_HERE_CHARS and not bias.is_long:
+        segments, biases = prompt.encode(), bias.encode()
     else:
-        segments = await run_in_thread(prompt.encode)
+        segments, biases = await run_in_thread(lambda: (prompt.encode(), bias.encode()))
         # Another task may have closed the client meanwhile, or its loop given the engine away.
         engine = await _acquire(model, timeout_s)
     if timeout_s is None:
@@ -64,7 +70,7 @@ async def submit(model: Model, request: Request, prompt: Prompt, timeout_s: floa
         silence_s = timeout_s
     else:
         silence_s = max(timeout_s - (time.monotonic() - started), 1e-3)
-    return engine, engine.submit(replace(request, segments=segments, timeout_s=silence_s))
+    return engine, engine.submit(replace(request, segments=segments, logit_bias=biases, timeout_s=silence_s))
 
 
 async def _acquire(model: Model, timeout_s: float | None) -> Engine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import time
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import openai.resources.chat.completions as reference
 import openai.types.chat
 import pydantic
 import pytest
@@ -25,28 +23,9 @@ from llama_async import (
     not_given,
     omit,
 )
-from llama_async._compat import CHAT_PARAMETERS
-from llama_async.resources.chat import AsyncCompletions
 from llama_async.types.chat import ChatCompletion
 
 pytestmark = pytest.mark.anyio
-
-
-def parameters(function: Any) -> list[tuple[str, object, str]]:
-    def default(value: object) -> str:
-        return "required" if value is inspect.Parameter.empty else type(value).__name__ + str(bool(value))
-
-    return [(p.name, p.kind, default(p.default)) for p in inspect.signature(function).parameters.values()]
-
-
-def test_signature_is_openais() -> None:
-    theirs = inspect.unwrap(reference.AsyncCompletions.create)
-    assert parameters(AsyncCompletions.create) == parameters(theirs)
-
-
-def test_the_table_has_every_parameter() -> None:
-    names = [name for name in inspect.signature(AsyncCompletions.create).parameters if name != "self"]
-    assert sorted(names) == sorted(CHAT_PARAMETERS)
 
 
 async def test_answer(shared_client: AsyncLlama) -> None:

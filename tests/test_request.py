@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_async import BadRequestError, not_given, omit
-from llama_async._abi import SEED_RANDOM, RequestFlag, SegmentKind
-from llama_async._compat import CHAT_PARAMETERS, EXTRA_BODY_PARAMETERS, Effect
-from llama_async._request import chat_request, timeout_seconds
+from llama_async._abi import LOGIT_BIAS_STRUCT, SEED_RANDOM, RequestFlag, SegmentKind
+from llama_async._compat import CHAT, ENDPOINTS, EXTRA_BODY_PARAMETERS, Effect
+from llama_async._parameters import timeout_seconds
+from llama_async._request import chat_request
 from llama_async.types.chat import ChatCompletionMessage
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -44,6 +45,15 @@ def test_nothing_given_means_the_models_defaults() -> None:
     assert request.native.n_choices == 1
     assert request.native.flags == RequestFlag.NONE
     assert not request.stream
+
+
+def test_a_long_logit_bias_is_not_checked_on_the_event_loop() -> None:
+    # 300,000 entries take a quarter of a second.
+    request = build(logit_bias={**dict.fromkeys(range(2048), 1), "x": 1})
+    assert request.logit_bias.is_long
+    with pytest.raises(BadRequestError, match="the key 'x'"):
+        request.logit_bias.encode()
+    assert not build(logit_bias=dict.fromkeys(range(2048), 1)).logit_bias.is_long
 
 
 def test_everything_given() -> None:
@@ -78,7 +88,8 @@ def test_everything_given() -> None:
         "penalty_last_n": -1,
         "ignore_eos": 1,
     }
-    assert native.logit_bias == ((5, -math.inf), (7, 1.5))
+    packed = request.logit_bias.encode()
+    assert list(LOGIT_BIAS_STRUCT.iter_unpack(packed)) == [(5, -math.inf), (7, 1.5)]
     assert (native.n_choices, native.max_tokens, native.stop, native.priority) == (3, 10, ("a", "b"), -1)
     assert native.flags == RequestFlag.STREAM | RequestFlag.NO_CACHE
     assert request.include_usage
@@ -116,6 +127,13 @@ def test_everything_given() -> None:
         ("logit_bias", {"1": 101}),
         ("logit_bias", {"1": math.nan}),
         ("logit_bias", {True: 1}),
+        ("logit_bias", {" 5 ": 1}),
+        ("logit_bias", {"1_0": 1}),
+        ("logit_bias", {"+5": 1}),
+        ("logit_bias", {"\u0665": 1}),
+        ("logit_bias", {"": 1}),
+        ("logit_bias", {5.0: 1}),
+        ("logit_bias", dict.fromkeys(range(300_001), 1)),
         ("logprobs", 1),
         ("top_logprobs", 3),
         ("stream", "yes"),
@@ -187,7 +205,7 @@ REJECTED: dict[str, Any] = {
 
 
 def test_every_rejected_parameter_is_tried_here() -> None:
-    assert set(REJECTED) == {name for name, entry in CHAT_PARAMETERS.items() if entry.effect is Effect.REJECTED}
+    assert set(REJECTED) == {name for name, entry in ENDPOINTS[CHAT].items() if entry.effect is Effect.REJECTED}
 
 
 @pytest.mark.parametrize("name", REJECTED)
@@ -196,11 +214,11 @@ def test_rejected_unless_neutral(name: str) -> None:
     assert error.param == name
     assert error.code == "unsupported_parameter"
     build(**{name: None})
-    for neutral in CHAT_PARAMETERS[name].neutral:
+    for neutral in ENDPOINTS[CHAT][name].neutral:
         build(**{name: list(neutral) if isinstance(neutral, tuple) else neutral})
 
 
-@pytest.mark.parametrize("name", [n for n, entry in CHAT_PARAMETERS.items() if entry.effect is Effect.NO_EFFECT])
+@pytest.mark.parametrize("name", [n for n, entry in ENDPOINTS[CHAT].items() if entry.effect is Effect.NO_EFFECT])
 def test_no_effect_is_accepted(name: str) -> None:
     value: Any = {"metadata": {"a": "b"}, "parallel_tool_calls": True}.get(name, "x")
     assert build(**{name: value}).native == build().native

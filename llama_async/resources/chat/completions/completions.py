@@ -304,7 +304,7 @@ class AsyncCompletions(AsyncAPIResource):
 async def _complete(
     client: object, model: Model, request: ChatRequest, timeout_s: float | None
 ) -> ChatCompletion | AsyncStream[ChatCompletionChunk]:
-    engine, generation = await submit(model, request.native, request.prompt, timeout_s)
+    engine, generation = await submit(model, request.native, request.prompt, timeout_s, bias=request.logit_bias)
     assembler = ChatAssembler(
         model=request.model,
         fingerprint=engine.fingerprint,
