@@ -1,7 +1,7 @@
 """What the endpoints that generate text check alike: types, ranges, sampling, `extra_body`.
 
-Cheap and strict: nothing is clamped, dropped or guessed. What becomes of each parameter stands in `_compat`. `given` are
-the caller's values by name, without `None` and sentinels.
+Cheap and strict: nothing is clamped, dropped or guessed. What becomes of each parameter stands in `_compat`. `given`
+holds the caller's values by name, without `None` and sentinels.
 """
 
 from __future__ import annotations
