@@ -106,9 +106,15 @@ def _request(request: httpx2.Request) -> HTTPRequest:
 
 
 def _response(reply: HTTPReply, request: httpx2.Request) -> httpx2.Response:
-    if isinstance(reply.body, bytes):
-        return httpx2.Response(reply.status_code, headers=dict(reply.headers), content=reply.body)
-    return httpx2.Response(reply.status_code, headers=dict(reply.headers), stream=_Body(reply.body, request))
+    headers, body = dict(reply.headers), reply.body
+    stream: httpx2.AsyncByteStream
+    if isinstance(body, bytes):
+        headers["content-length"] = str(len(body))
+        # Not `content=`: that response would count as read and closed before openai's client hands it out.
+        stream = httpx2.ByteStream(body)
+    else:
+        stream = _Body(body, request)
+    return httpx2.Response(reply.status_code, headers=headers, stream=stream)
 
 
 def _raise_for(error: APIConnectionError, request: httpx2.Request) -> NoReturn:

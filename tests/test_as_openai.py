@@ -104,6 +104,13 @@ async def test_streaming_response_closes_on_leaving(shared_client: AsyncLlama, r
     await until(lambda: is_idle(shared_client))
 
 
+async def test_streaming_response_of_a_whole_answer_is_open(real: openai.AsyncOpenAI) -> None:
+    async with real.chat.completions.with_streaming_response.create(**SHORT) as response:
+        assert not response.is_closed
+        assert (await response.parse()).choices[0].message.content
+    assert response.is_closed
+
+
 async def test_raw_response(real: openai.AsyncOpenAI) -> None:
     raw = await real.chat.completions.with_raw_response.create(**SHORT)
     assert raw.status_code == 200
