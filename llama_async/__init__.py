@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ._types import Timeout as Timeout
     from ._types import not_given as not_given
     from ._types import omit as omit
+    from .lib import pydantic_function_tool as pydantic_function_tool
 
 _EXPORTS = {
     "_client": ("AsyncLlama",),
@@ -75,6 +76,8 @@ _EXPORTS = {
     "_models": ("BaseModel",),
     "_stream": ("AsyncStream",),
     "_types": ("NOT_GIVEN", "NoneType", "NotGiven", "Omit", "Timeout", "not_given", "omit"),
+    # As in openai, importable and not in __all__.
+    "lib": ("pydantic_function_tool",),
 }
 
 __all__ = [

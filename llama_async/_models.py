@@ -34,7 +34,16 @@ from typing_extensions import Self, TypeAliasType
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["BaseModel", "Builder", "GenericModel", "PropertyInfo", "add_request_id", "build", "make_builder"]
+__all__ = [
+    "BaseModel",
+    "Builder",
+    "GenericModel",
+    "PropertyInfo",
+    "add_request_id",
+    "assemble",
+    "build",
+    "make_builder",
+]
 
 _ModelT = TypeVar("_ModelT", bound=pydantic.BaseModel)
 _ModelT_co = TypeVar("_ModelT_co", bound=pydantic.BaseModel, covariant=True)
@@ -145,7 +154,7 @@ class BaseModel(pydantic.BaseModel):
                 fields_set.add(name)
             else:
                 content[name] = _default(field)
-        return _assemble(cls, content, fields_set, extra)
+        return assemble(cls, content, fields_set, extra)
 
     if not TYPE_CHECKING:
         # Type checkers see pydantic's own model_construct: same call, other parameter kinds.
@@ -174,7 +183,15 @@ _set_extra = pydantic.BaseModel.__dict__["__pydantic_extra__"].__set__
 _set_private = pydantic.BaseModel.__dict__["__pydantic_private__"].__set__
 
 
-def _assemble(model: type[_ModelT], content: dict[str, Any], fields_set: set[str], extra: dict[str, Any]) -> _ModelT:
+def assemble(model: type[_ModelT], content: dict[str, Any], fields_set: set[str], extra: dict[str, Any]) -> _ModelT:
+    """Make an instance of exactly these parts, which become its own.
+
+    Args:
+        model: Its class.
+        content: A value for each of the class's fields, in their order.
+        fields_set: Names of those that count as set.
+        extra: What is no field.
+    """
     instance = object.__new__(model)
     _set_dict(instance, content)
     _set_fields_set(instance, fields_set)
