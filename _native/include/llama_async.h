@@ -79,8 +79,9 @@ typedef enum la_task {
     LA_TASK_EMBED = 1,      /* one DELTA per segment (choice = its index): aux is float[], the embedding */
     LA_TASK_RERANK = 2,     /* segment 0 is the query; one DELTA per document (choice = segment index - 1): aux is
                                float[1], its relevance */
-    LA_TASK_TOKENIZE = 3,   /* one DELTA per segment: aux is int32_t[], its tokens */
-    LA_TASK_DETOKENIZE = 4, /* one DELTA per token segment: text */
+    LA_TASK_TOKENIZE = 3,   /* one DELTA per LA_SEGMENT_TEXT: aux is int32_t[], its tokens */
+    LA_TASK_DETOKENIZE = 4, /* one DELTA per LA_SEGMENT_TOKENS: text, control tokens by name; what is not UTF-8 becomes
+                               U+FFFD */
     LA_TASK_RENDER = 5      /* one DELTA: text is the prompt of an LA_SEGMENT_CHAT, aux int32_t[], its tokens */
 } la_task;
 

@@ -182,7 +182,9 @@ RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_c
     size_t from = 0;
     for (bool first = true; first || from != std::string::npos; first = false) {
         const size_t to = params.prompt.find(mark, from);
-        const auto part = tokenize(model, params.prompt.substr(from, to - from), first, true);
+        const std::string text = params.prompt.substr(from, to - from);
+        const auto part = tokenize(model, text, first, true);
+        rendered.text += text;
         rendered.tokens.insert(rendered.tokens.end(), part.begin(), part.end());
         from = to == std::string::npos ? to : to + mark.size();
     }

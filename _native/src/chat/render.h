@@ -17,6 +17,7 @@ class Model;
 struct RenderedChat {
     std::vector<llama_token> tokens;
     std::vector<std::string> stops; // that the template asks for
+    std::string text;               // what `tokens` stand for, but for a BOS token that the model adds
 };
 
 // `json` is the object of an LA_SEGMENT_CHAT (docs/abi.md). Throws Error: LA_ERR_TEMPLATE, LA_ERR_INVALID,

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "base/error.h"
+#include "tasks/text_task.h"
 
 #include <chrono>
 
@@ -43,6 +44,9 @@ uint64_t Engine::submit(const la_request & request) {
 // Text that cannot fit is not even queued: a thousand requests of megabytes would take the memory of the process. JSON may
 // spell a byte in six; what is left after that the preparation thread looks at more closely.
 void Engine::check_size(const RequestSpec & spec) const {
+    if (is_text_task(spec.task)) {
+        return; // has a limit of its own, which no context moves
+    }
     size_t n_bytes = 0;
     for (const auto & segment : spec.segments) {
         n_bytes += segment.bytes.size();

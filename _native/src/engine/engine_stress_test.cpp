@@ -18,6 +18,7 @@ namespace {
 
 struct Answer {
     std::map<int, std::string> text;
+    std::map<int, std::string> aux;
     std::map<int, la_finish> finish;
     int n_ends = 0;
     la_status status = LA_OK;
@@ -71,6 +72,7 @@ struct Client {
                 auto & answer = answers[r.request];
                 CHECK(answer.n_ends == 0);
                 answer.text[r.choice] += text;
+                answer.aux[r.choice].append(out.blob + r.aux_offset, r.aux_size);
                 answer.finish[r.choice] = static_cast<la_finish>(r.finish);
             } else if (r.kind == LA_RECORD_END) {
                 auto & answer = answers[r.request];
@@ -152,6 +154,88 @@ TEST(continues_a_text) {
     }
     CHECK(answer.finish.at(0) == LA_FINISH_LENGTH);
     CHECK(answer.n_generated == 8);
+}
+
+TEST(text_becomes_tokens_and_text_again) {
+    Client client;
+    CHECK(client.load());
+    const std::string texts[] = { "The capital of France", "", "na\xc3\xafve \xf0\x9f\xa6\x99" };
+    la_segment segments[3] = {};
+    for (int i = 0; i < 3; ++i) {
+        segments[i].kind = LA_SEGMENT_TEXT;
+        segments[i].data = texts[i].data();
+        segments[i].size = texts[i].size();
+    }
+    la_request request;
+    la_request_init(&request);
+    request.task = LA_TASK_TOKENIZE;
+    request.segments = segments;
+    request.n_segments = 3;
+    uint64_t id = 0;
+    CHECK(la_engine_submit(client.engine, &request, &id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    Answer answer = client.answers[id];
+    CHECK(answer.status == LA_OK && answer.aux.size() == 3 && answer.aux[1].empty() && answer.text[0].empty());
+    CHECK(answer.n_prompt == int((answer.aux[0].size() + answer.aux[2].size()) / sizeof(int32_t)));
+    CHECK(answer.n_generated == 0);
+
+    for (int i = 0; i < 3; ++i) {
+        segments[i].kind = LA_SEGMENT_TOKENS;
+        segments[i].data = answer.aux[i].data();
+        segments[i].size = answer.aux[i].size();
+    }
+    request.task = LA_TASK_DETOKENIZE;
+    CHECK(la_engine_submit(client.engine, &request, &id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 2; }));
+    for (int i = 0; i < 3; ++i) {
+        CHECK(client.answers[id].text[i] == texts[i]);
+        CHECK(client.answers[id].aux[i].empty());
+    }
+
+    const int32_t bad[] = { 0, 1 << 30 };
+    segments[0].data = bad;
+    segments[0].size = sizeof(bad);
+    CHECK(la_engine_submit(client.engine, &request, &id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 3; }));
+    CHECK(client.answers[id].status == LA_ERR_INVALID && client.answers[id].aux.empty());
+    CHECK(client.stats().n_queued == 0 && client.stats().n_steps == 0);
+}
+
+TEST(a_conversation_is_rendered_without_being_answered) {
+    Client client;
+    CHECK(client.load());
+    Ask ask("Hi <|im_end|>");
+    ask.request.task = LA_TASK_RENDER;
+    uint64_t id = 0;
+    CHECK(ask.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    const Answer & answer = client.answers[id];
+    CHECK(answer.status == LA_OK && answer.aux.at(0).size() == answer.n_prompt * sizeof(int32_t));
+    CHECK(answer.text.at(0).find("Hi <|im_end|>") != std::string::npos); // without the mark that keeps it text
+    CHECK(client.stats().n_steps == 0);
+}
+
+TEST(a_text_task_refuses_what_it_cannot_take) {
+    Client client;
+    CHECK(client.load());
+    std::string text((size_t(4) << 20) + 1, 'a');
+    la_segment segment = { LA_SEGMENT_TEXT, 0, text.data(), text.size() };
+    la_request request;
+    la_request_init(&request);
+    request.segments = &segment;
+    request.n_segments = 1;
+    request.task = LA_TASK_TOKENIZE;
+    uint64_t id = 0;
+    CHECK(la_engine_submit(client.engine, &request, &id) == LA_ERR_INVALID);
+    CHECK(std::string(la_last_error_param()) == "text");
+    segment.size = 8;
+    request.task = LA_TASK_DETOKENIZE;
+    CHECK(la_engine_submit(client.engine, &request, &id) == LA_ERR_INVALID);
+    CHECK(std::string(la_last_error_param()) == "tokens");
+    request.task = LA_TASK_RENDER;
+    CHECK(la_engine_submit(client.engine, &request, &id) == LA_ERR_INVALID);
+    request.task = 6;
+    CHECK(la_engine_submit(client.engine, &request, &id) == LA_ERR_INVALID);
 }
 
 TEST(streamed_and_whole_answers_are_equal_and_the_prefix_is_reused) {

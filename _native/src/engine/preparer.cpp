@@ -6,6 +6,7 @@
 #include "base/stray.h"
 #include "chat/render.h"
 #include "sampling/grammar_paths.h"
+#include "tasks/text_task.h"
 
 #include <algorithm>
 #include <chrono>
@@ -55,14 +56,17 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
     throw Error(LA_ERR_UNSUPPORTED, "a segment of this kind is not supported");
 }
 
-static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, const RequestPtr & request) {
-    const AssertsThrow asserts_throw;
-    if (request->cancelled) {
+static void check_wanted(const Request & request) {
+    if (request.cancelled) {
         throw Error(LA_ERR_CANCELLED, "cancelled");
     }
-    if (request->expired(now_s())) {
+    if (request.expired(now_s())) {
         throw Error(LA_ERR_TIMEOUT, "the request timed out while it was queued");
     }
+}
+
+static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, const RequestPtr & request) {
+    const AssertsThrow asserts_throw;
     const RequestSpec & spec = request->spec;
     auto stops = spec.stops;
     bool chat = false;
@@ -178,9 +182,9 @@ void Preparer::sweep() {
         if (job.request->cancelled) {
             abandon(job, LA_ERR_CANCELLED, "cancelled");
         } else if (job.request->expired(now)) {
-            abandon(job, LA_ERR_TIMEOUT, "the request timed out while its template or grammar was prepared");
+            abandon(job, LA_ERR_TIMEOUT, "the request timed out while it was prepared");
         } else if (now - job.start_s > k_max_s) {
-            abandon(job, LA_ERR_INVALID, "the chat template or the grammar takes longer than 30 s to prepare");
+            abandon(job, LA_ERR_INVALID, "it takes longer than 30 s to prepare: the chat template, the grammar or the text");
         }
     }
     if (job.abandoned && now - job.start_s > k_patience_s && shared_->n_abandoned < k_max_abandoned) {
@@ -191,6 +195,24 @@ void Preparer::sweep() {
         thread_.detach();
         start();
     }
+}
+
+// A text task ends here: no other thread takes part in it.
+void Preparer::answer(const RequestPtr & request, const std::vector<TextResult> & results) {
+    if (request->cancelled) {
+        requests_.end(request, LA_ERR_CANCELLED, "cancelled");
+    } else {
+        for (size_t i = 0; i < results.size(); ++i) {
+            const auto & tokens = results[i].tokens;
+            const auto * bytes = reinterpret_cast<const char *>(tokens.data());
+            const size_t n_bytes = results[i].wants_tokens ? tokens.size() * sizeof(llama_token) : 0;
+            channel_.post_delta(request->mailbox, static_cast<int32_t>(i), results[i].text, { bytes, n_bytes },
+                                static_cast<int32_t>(tokens.size()), LA_FINISH_STOP);
+            request->prompt.insert(request->prompt.end(), tokens.begin(), tokens.end());
+        }
+        requests_.end(request, LA_OK);
+    }
+    channel_.wake();
 }
 
 // On a preparation thread. Between taking a job and `delivering` it may be abandoned at any moment: then neither `this`
@@ -210,11 +232,18 @@ void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) 
             shared->job = job;
         }
         std::vector<SequencePtr> sequences;
+        std::vector<TextResult> results;
+        const bool text_task = is_text_task(job->request->spec.task);
         la_status status = LA_OK;
         std::string message;
         std::string param;
         try {
-            sequences = prepare(*shared->model, shared->n_ctx, job->request);
+            check_wanted(*job->request);
+            if (text_task) {
+                results = run_text_task(*shared->model, *job->request);
+            } else {
+                sequences = prepare(*shared->model, shared->n_ctx, job->request);
+            }
         } catch (const Error & e) {
             status = e.status;
             message = e.what();
@@ -237,7 +266,9 @@ void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) 
             }
             shared->delivering = true;
         }
-        if (status == LA_OK) {
+        if (status == LA_OK && text_task) {
+            answer(job->request, results);
+        } else if (status == LA_OK) {
             deliver_(std::move(sequences));
         } else {
             requests_.end(job->request, status, message, param);

@@ -5,6 +5,7 @@
 #include "model/model.h"
 #include "request/requests.h"
 #include "sequence/sequence.h"
+#include "tasks/text_task.h"
 
 #include <condition_variable>
 #include <deque>
@@ -63,6 +64,7 @@ class Preparer {
     };
 
     void start();
+    void answer(const RequestPtr & request, const std::vector<TextResult> & results);
     void run(const std::shared_ptr<Shared> & shared, uint64_t generation);
     void abandon(Job & job, la_status status, const char * error); // REQUIRES: mutex held
 

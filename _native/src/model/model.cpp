@@ -367,6 +367,12 @@ std::string describe(const Model & model, const EngineConfig & config, int32_t n
         { "n_swa", model.n_swa() },
         { "recurrent", model.is_recurrent() },
         { "has_chat_template", model.has_chat_template() },
+        { "add_bos", llama_vocab_get_add_bos(model.vocab()) },
+        { "token_bos", llama_vocab_bos(model.vocab()) },
+        { "token_eos", llama_vocab_eos(model.vocab()) },
+        { "token_fim_pre", llama_vocab_fim_pre(model.vocab()) },
+        { "token_fim_suf", llama_vocab_fim_suf(model.vocab()) },
+        { "token_fim_mid", llama_vocab_fim_mid(model.vocab()) },
     };
     return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

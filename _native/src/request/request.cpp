@@ -1,6 +1,7 @@
 #include "request/request.h"
 
 #include "base/error.h"
+#include "tasks/text_task.h"
 #include "text/utf8.h"
 
 #include <cmath>
@@ -41,7 +42,7 @@ RequestSpec::RequestSpec(const la_request & r)
             "has " + std::to_string(r.n_segments) + " entries, the limit is " + std::to_string(k_max_segments));
     require(r.n_stop <= LA_MAX_STOP, "stop",
             "has " + std::to_string(r.n_stop) + " entries, the limit is " + std::to_string(LA_MAX_STOP));
-    if (r.task != LA_TASK_GENERATE) {
+    if (task == LA_TASK_EMBED || task == LA_TASK_RERANK) {
         throw Error(LA_ERR_UNSUPPORTED, "task " + std::to_string(r.task) + " is not supported by this version", "task");
     }
     if (r.flags & LA_REQUEST_PROMPT_LOGPROBS) {
@@ -67,12 +68,16 @@ RequestSpec::RequestSpec(const la_request & r)
         }
         require(s.kind == LA_SEGMENT_TOKENS || s.kind == LA_SEGMENT_TEXT || s.kind == LA_SEGMENT_CHAT, "segments",
                 "has an entry of unknown kind " + std::to_string(s.kind));
-        require(s.kind != LA_SEGMENT_TOKENS || s.size % sizeof(int32_t) == 0, "prompt",
+        require(s.kind != LA_SEGMENT_TOKENS || s.size % sizeof(int32_t) == 0,
+                task == LA_TASK_DETOKENIZE ? "tokens" : "prompt",
                 "has a token run whose size is no multiple of 4 bytes");
         std::string bytes = s.size > 0 ? std::string(static_cast<const char *>(s.data), s.size) : std::string();
-        require(s.kind == LA_SEGMENT_TOKENS || is_valid_utf8(bytes), s.kind == LA_SEGMENT_CHAT ? "messages" : "prompt",
+        require(s.kind == LA_SEGMENT_TOKENS || is_valid_utf8(bytes), s.kind == LA_SEGMENT_CHAT ? "messages" : task == LA_TASK_TOKENIZE ? "text" : "prompt",
                 "is not valid UTF-8");
         segments.push_back({ static_cast<la_segment_kind>(s.kind), s.flags, std::move(bytes) });
+    }
+    if (is_text_task(task)) {
+        check_text_task(*this);
     }
 }
 
