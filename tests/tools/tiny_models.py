@@ -98,7 +98,8 @@ def _vocabulary(n_vocab: int, chat_template: str | None) -> tuple[dict[str, Any]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "<|im_start|>", "<|im_end|>"]
     kinds = [2, 3, 3, *[6] * 256, 3, 3]  # unknown, control, byte
     printable = [False] * _FIRST_BYTE + [0x20 <= byte < 0x7F for byte in range(256)] + [False, False]
-    words = ["▁" + word for word in _WORDS]
+    # The space alone too: spelled in bytes it would come back as "▁".
+    words = ["▁", *("▁" + word for word in _WORDS)]
     n_words = n_vocab - _N_FIXED
     words = (words + [f"▁w{index}" for index in range(n_words)])[:n_words]
     metadata: dict[str, Any] = {

@@ -30,7 +30,7 @@ struct Answer {
 
 // One consumer: drains until a condition holds.
 struct Client {
-    explicit Client(int n_parallel = 4, int n_ctx = 512, const std::string & chat_template = {}) {
+    explicit Client(int n_parallel = 4, int n_ctx = 512, const std::string & chat_template = {}, int n_batch = 0) {
         la_engine_params params;
         la_engine_params_init(&params);
         const char * path = std::getenv("LLAMA_ASYNC_TEST_MODEL");
@@ -39,6 +39,7 @@ struct Client {
         params.chat_template = { chat_template.data(), chat_template.size() };
         params.n_parallel = n_parallel;
         params.n_ctx = n_ctx;
+        params.n_batch = n_batch;
         CHECK(la_engine_open(&params, &engine) == LA_OK);
     }
 
@@ -296,7 +297,7 @@ TEST(cancel_ends_a_running_request_and_frees_its_slot) {
 }
 
 TEST(cancel_stops_a_long_prefill) {
-    Client client(1, 4096);
+    Client client(1, 4096, {}, 16); // of a hundred steps, that a tiny model cannot be through before it is cancelled
     CHECK(client.load());
     std::string words;
     for (int i = 0; i < 1200; ++i) {
