@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from typing_extensions import Self
 
+from ._errors import StreamClosedError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ._assemble import ChatAssembler
-    from ._generation import Generation
+    from ._generation import Delta, Generation
 
 __all__ = ["AsyncStream"]
 
@@ -38,24 +40,28 @@ class AsyncStream(Generic[_T]):
         # The engine is closed when its client is collected; a stream that is read still needs it.
         self._client = client
         self._ready: deque[Any] = deque(assembler.opening())
+        # Nothing more comes: it ended, well or by an error.
         self._exhausted = False
+        # Closed before that.
+        self._closed = False
         self._response: httpx.Response | None = None
 
     async def __anext__(self) -> _T:
         """Return the next chunk.
 
         Raises:
-            StopAsyncIteration: The answer has ended.
+            StopAsyncIteration: The answer has ended, or an error has ended it before.
             APIError: It failed; APITimeoutError and ClientClosedError are among its kinds.
             StreamClosedError: The stream was closed.
         """
         ready = self._ready
         while not ready:
+            if self._closed:
+                raise StreamClosedError
             if self._exhausted:
                 raise StopAsyncIteration
-            delta = await self._generation.next()
+            delta = await self._next()
             if delta is None:
-                self._exhausted = True
                 end = self._generation.end
                 closing = self._assembler.closing(end) if end is not None else None
                 if closing is not None:
@@ -69,6 +75,23 @@ class AsyncStream(Generic[_T]):
             if chunk is not None:
                 return cast("_T", chunk)
         return cast("_T", ready.popleft())
+
+    async def _next(self) -> Delta | None:
+        try:
+            delta = await self._generation.next()
+        except BaseException:
+            # Not so if it was a second task that wanted to wait here.
+            if self._generation.closed or self._generation.end is not None:
+                self._end()
+            raise
+        if delta is None:
+            self._end()
+        return delta
+
+    def _end(self) -> None:
+        self._exhausted = True
+        if self._response is not None:
+            self._response.is_closed = True
 
     def __aiter__(self) -> AsyncIterator[_T]:
         return self
@@ -90,8 +113,12 @@ class AsyncStream(Generic[_T]):
         self._close()
 
     def _close(self) -> None:
+        if self._exhausted and not self._ready:
+            return
+        self._closed = True
         self._ready.clear()
         self._generation.cancel()
+        self._end()
 
     # No ResourceWarning: leaving a stream by `break` is usual in code written against openai, whose stream has none.
     def __del__(self) -> None:
@@ -101,18 +128,21 @@ class AsyncStream(Generic[_T]):
 
     @property
     def response(self) -> httpx.Response:
-        """The head of the response an HTTP server would have sent; its `aclose` closes the stream."""
+        """The response as an HTTP client would have it. Its body is the rest of the stream, its `aclose` closes it."""
         if self._response is None:
             self._response = _response(self, self._assembler.request_id)
+            self._response.is_closed = self._exhausted
         return self._response
 
 
 def _response(stream: AsyncStream[Any], request_id: str) -> httpx.Response:
     import httpx
 
+    from ._wire import EventStream
+
     class Body(httpx.AsyncByteStream):
         def __aiter__(self) -> AsyncIterator[bytes]:
-            raise httpx.StreamConsumed
+            return EventStream(stream)
 
         async def aclose(self) -> None:
             await stream.close()

@@ -8,171 +8,50 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
-from enum import Enum
-from types import SimpleNamespace
 from typing import Any
 
 import openai
-import openai.lib.streaming.chat
-import openai.lib.streaming.chat._events
-import openai.types.chat
+import openai.lib.streaming._deltas
 import pydantic
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stream_chunks import (
+    OPTIONS,
+    OURS,
+    POINT,
+    THEIRS,
+    USAGE,
+    WEATHER,
+    Json,
+    Point,
+    call,
+    called,
+    chunk,
+    content,
+    dump,
+    end,
+    failure,
+    letters,
+    logprobs,
+    no_options,
+    opening,
+    part,
+    shape,
+    with_tools,
+)
+from support import QUESTION, stats, until
 
-import llama_async
-import llama_async.lib.streaming.chat
-import llama_async.lib.streaming.chat._events
-import llama_async.types.chat
+from llama_async import AsyncLlama
 from llama_async.lib.streaming._deltas import accumulate_delta
 
-OURS = SimpleNamespace(
-    root=llama_async,
-    chat=llama_async.lib.streaming.chat,
-    events=llama_async.lib.streaming.chat._events,
-    Chunk=llama_async.types.chat.ChatCompletionChunk,
-)
-THEIRS = SimpleNamespace(
-    root=openai,
-    chat=openai.lib.streaming.chat,
-    events=openai.lib.streaming.chat._events,
-    Chunk=openai.types.chat.ChatCompletionChunk,
-)
 
-
-# -- chunks ------------------------------------------------------------------------------------------------------------
-
-Json = dict[str, Any]
-
-
-def part(delta: Json | None = None, index: int = 0, finish: str | None = None, **more: Any) -> Json:
-    return {"delta": delta or {}, "index": index, "finish_reason": finish, "logprobs": None, **more}
-
-
-def chunk(*parts: Json, **more: Any) -> Json:
-    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return {**head, "system_fingerprint": "fp", "choices": list(parts), **more}
-
-
-def opening(index: int = 0) -> Json:
-    return chunk(part({"role": "assistant", "content": "", "refusal": None}, index))
-
-
-def content(text: str | None, index: int = 0, **more: Any) -> Json:
-    return chunk(part({"content": text}, index, **more))
-
-
-def end(finish: str = "stop", index: int = 0) -> Json:
-    return chunk(part({}, index, finish))
-
-
-def call(index: int, arguments: str | None = None, *, choice: int = 0, **more: Any) -> Json:
-    function = {"arguments": arguments, **({"name": more.pop("name")} if "name" in more else {})}
-    return chunk(part({"tool_calls": [{"index": index, "function": function, **more}]}, choice))
-
-
-def called(index: int, name: str, arguments: str = "", choice: int = 0) -> Json:
-    return call(index, arguments, name=name, id=f"call_{index}", type="function", choice=choice)
-
-
-def logprob(token: str) -> Json:
-    return {"token": token, "bytes": list(token.encode()), "logprob": -0.5, "top_logprobs": []}
-
-
-def logprobs(text: str | None, refusal: str | None = None) -> Json:
-    return {
-        "content": None if text is None else [logprob(token) for token in text],
-        "refusal": None if refusal is None else [logprob(token) for token in refusal],
-    }
-
-
-USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-
-
-# -- what is asked for -------------------------------------------------------------------------------------------------
-
-
-class Unit(Enum):
-    CELSIUS = "celsius"
-    KELVIN = "kelvin"
-
-
-class Weather(pydantic.BaseModel):
-    """What the weather is like."""
-
-    city: str
-    degrees: float
-    unit: Unit = Unit.CELSIUS
-    notes: list[str] | None = None
-
-
-@pydantic.dataclasses.dataclass
-class Point:
-    x: int
-    y: int
-
-
-WEATHER = '{"city": "Zürich \\u00e9", "degrees": -1.5e0, "unit": "kelvin", "notes": ["a", "b\\n", ""]}'
-POINT = '{"x": 12, "y": [1, {"z": null}], "y": 3}'
-
-
-def strict_tool(name: str, *, strict: bool | None = True) -> Json:
-    return {"type": "function", "function": {"name": name, "parameters": {}, "strict": strict}}
-
-
-def no_options(_: Any) -> Json:
-    return {}
-
-
-def as_weather(_: Any) -> Json:
-    return {"response_format": Weather}
-
-
-def with_tools(api: Any) -> Json:
-    loose: Json = {"type": "function", "function": {"name": "loose"}}
-    custom: Json = {"type": "custom", "custom": {"name": "custom"}}
-    tool = api.root.pydantic_function_tool(Weather, name="weather")
-    return {"input_tools": [custom, loose, tool, strict_tool("strict"), strict_tool("unstrict", strict=False)]}
-
-
-def with_all(api: Any) -> Json:
-    return {"response_format": Weather, **with_tools(api)}
-
-
-OPTIONS = (no_options, as_weather, with_tools, with_all)
+@pytest.fixture(scope="session")
+def anyio_backend() -> Any:
+    return ("asyncio", {})
 
 
 # -- comparison --------------------------------------------------------------------------------------------------------
-
-
-def shape(value: Any) -> Any:
-    """Return all there is to see of a value, whichever package it is from."""
-    if isinstance(value, (Weather, Point)):
-        return value
-    if isinstance(value, pydantic.BaseModel):
-        fields = {name: shape(getattr(value, name)) for name in type(value).model_fields}
-        return (type(value).__name__, fields, value.model_fields_set, shape(value.model_extra))
-    if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items()}
-    return [shape(item) for item in value] if isinstance(value, list) else value
-
-
-def dump(value: Any) -> Any:
-    return (
-        type(value).__name__,
-        value.to_dict(warnings=False),
-        value.model_dump(warnings=False),
-        value.to_json(warnings=False),
-        repr(value).replace("openai.", "llama_async."),
-    )
-
-
-def failure(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except Exception as error:
-        return (type(error).__name__, shape(getattr(error, "completion", None)))
 
 
 def at_once(state: Any, chunks: list[Any]) -> Iterator[Any]:
@@ -240,10 +119,6 @@ def assert_equal(data: list[Json], options: Callable[[Any], Json], looks: Any = 
 
 
 # -- made by hand ------------------------------------------------------------------------------------------------------
-
-
-def letters(text: str, **more: Any) -> list[Json]:
-    return [content(letter, **more) for letter in text]
 
 
 LONG = json.dumps({"city": "x" * 700, "degrees": 1, "notes": [f"note {i}" for i in range(120)]})
@@ -558,3 +433,34 @@ def test_random_deltas_accumulate_as_in_the_reference(deltas: list[Json]) -> Non
         return acc
 
     assert run(accumulate_delta) == run(openai.lib.streaming._deltas.accumulate_delta)
+
+
+# -- from the engine ---------------------------------------------------------------------------------------------------
+
+RECORDINGS: dict[str, Json] = {
+    "plain": {},
+    "usage": {"stream_options": {"include_usage": True}},
+    "logprobs": {"logprobs": True, "top_logprobs": 2},
+    "choices": {"n": 3, "temperature": 1.5, "seed": 1},
+    "all": {"n": 2, "logprobs": True, "stream_options": {"include_usage": True}},
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("lag", [False, True])
+@pytest.mark.parametrize("name", RECORDINGS)
+async def test_recorded_streams_equal_the_reference(shared_client: AsyncLlama, name: str, lag: bool) -> None:
+    """Also the very chunks of the engine, which are built otherwise than these from JSON, give the same."""
+    stream = await shared_client.chat.completions.create(
+        model="default", messages=QUESTION, max_tokens=12, stream=True, **RECORDINGS[name]
+    )
+    if lag:
+        # What nobody fetches in time is merged.
+        await until(lambda: stats(shared_client)["n_running"] == 0)
+    chunks = [chunk async for chunk in stream]
+    data: list[Json] = [chunk.to_dict() for chunk in chunks]
+    for options in (no_options, with_tools):
+        assert_equal(data, options)
+    state = OURS.chat.ChatCompletionStreamState()
+    built = [[dump(event) for event in state.handle_chunk(chunk)] for chunk in chunks]
+    assert built == observe(THEIRS, data, no_options, only_dumped)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ import openai.types.chat
 import pytest
 from support import ENDLESS, QUESTION, is_idle, until
 
-from llama_async import AsyncLlama, AsyncStream, BadRequestError, StreamClosedError
+from llama_async import AsyncLlama, AsyncStream, BadRequestError, ClientClosedError, StreamClosedError
 from llama_async.types.chat import ChatCompletionChunk
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +171,55 @@ async def test_response_has_the_head_and_closes(client: AsyncLlama) -> None:
     with pytest.raises(StreamClosedError):
         await stream.__anext__()
     await until(lambda: is_idle(client))
+
+
+async def test_response_has_the_rest_of_the_stream(shared_client: AsyncLlama) -> None:
+    stream = await shared_client.chat.completions.create(
+        model="default", messages=QUESTION, max_tokens=4, stream=True, extra_body={"ignore_eos": True}
+    )
+    first = await stream.__anext__()
+    lines = [line async for line in stream.response.aiter_lines() if line]
+    assert lines[-1] == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    assert {chunk["id"] for chunk in chunks} == {first.id}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    assert stream.response.is_closed
+
+
+async def test_response_is_closed_when_the_stream_ends(shared_client: AsyncLlama) -> None:
+    for early in (True, False):
+        stream = await shared_client.chat.completions.create(
+            model="default", messages=QUESTION, max_tokens=2, stream=True
+        )
+        if early:
+            assert not stream.response.is_closed
+        assert [chunk async for chunk in stream]
+        assert stream.response.is_closed
+        with pytest.raises(StopAsyncIteration):
+            await stream.__anext__()
+        await stream.close()
+        with pytest.raises(StopAsyncIteration):
+            await stream.__anext__()
+
+
+async def test_close_drops_what_was_not_read(client: AsyncLlama) -> None:
+    """Also when the engine has finished long since."""
+    stream = await client.chat.completions.create(model="default", messages=QUESTION, max_tokens=2, stream=True)
+    await until(lambda: is_idle(client))
+    await anyio.lowlevel.checkpoint()
+    await stream.close()
+    for _ in range(2):
+        with pytest.raises(StreamClosedError):
+            await stream.__anext__()
+
+
+async def test_nothing_follows_an_error(client: AsyncLlama) -> None:
+    stream = await client.chat.completions.create(**ENDLESS, stream=True)
+    await client.close()
+    with pytest.raises(ClientClosedError):
+        [chunk async for chunk in stream]
+    with pytest.raises(StopAsyncIteration):
+        await stream.__anext__()
 
 
 async def test_two_readers_of_one_stream_are_refused(client: AsyncLlama) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from llama_async._assemble import ChatAssembler
 from llama_async._request import ChatRequest, chat_request
-from llama_async._resource import AsyncAPIResource
 from llama_async._stream import AsyncStream
 from llama_async._submit import submit
 from llama_async._types import not_given, omit
+
+from .parsed import AsyncParsedCompletions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCompletions"]
 
 
-class AsyncCompletions(AsyncAPIResource):
+class AsyncCompletions(AsyncParsedCompletions):
     """Answers to conversations."""
 
     @overload
