@@ -233,6 +233,23 @@ async def memory(model: Path, n_threads: int | None) -> Row:
     return row
 
 
+def chunk_cost(rounds: int) -> Row:
+    """Measure what building one typed chunk of text takes, from a delta that is there, in a tight loop."""
+    from llama_async._assemble import ChatAssembler
+    from llama_async._generation import Delta
+
+    assembler = ChatAssembler(model="m", fingerprint="fp", n_choices=1, logprobs=False, include_usage=False)
+    deltas = [Delta(0, f" word{index}", b"", 0, 1) for index in range(1000)]
+    row = Row("a chunk's building", "us")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for _ in range(10):
+            for delta in deltas:
+                assembler.chunk(delta)
+        row.ours.append(1e6 * (time.perf_counter() - start) / (10 * len(deltas)))
+    return row
+
+
 def import_time(rounds: int) -> Row:
     """Measure `import llama_async` in a fresh interpreter, beside an empty one."""
     row = Row("import llama_async (less python)", "ms")
@@ -265,7 +282,7 @@ def describe(model: Path) -> dict[str, object]:
 
 async def measure(args: argparse.Namespace, model: Path) -> list[Row]:
     """Run everything asked for."""
-    rows = [import_time(max(5, args.rounds))]
+    rows = [import_time(max(5, args.rounds)), chunk_cost(max(5, args.rounds))]
     for n_streams in args.streams:
         rows += await throughput(model, n_streams, args.decode, args.rounds, args.threads)
         print(*(row.shown() for row in rows[-2:]), sep="\n", file=sys.stderr)
