@@ -11,6 +11,7 @@ from typing import Any
 
 import openai.lib._parsing
 import openai.types.chat
+import pydantic
 import pytest
 from openai.resources.chat.completions import AsyncCompletions
 from stream_chunks import (
@@ -31,7 +32,7 @@ from support import ENDLESS, QUESTION, is_idle, until
 
 import llama_async.lib._parsing
 import llama_async.types.chat
-from llama_async import AsyncLlama, BadRequestError, NotFoundError, StreamClosedError
+from llama_async import AsyncLlama, BadRequestError, LengthFinishReasonError, NotFoundError, StreamClosedError
 
 OURS.parsing, THEIRS.parsing = llama_async.lib._parsing, openai.lib._parsing
 OURS.Completion = llama_async.types.chat.ChatCompletion
@@ -194,3 +195,79 @@ def test_class_that_is_not_pydantics_is_refused_at_once(model_path: Path) -> Non
     client = AsyncLlama(model_path)
     with pytest.raises(TypeError, match="response_format is"):
         client.chat.completions.stream(model="default", messages=[], response_format=int)
+
+
+# A grammar in the place of the response format: what is parsed is the same.
+GRAMMAR = r"""
+root ::= "{\"city\": \"" [A-Z] [a-z]{1,6} "\", \"degrees\": " [1-9] [0-9]? ", \"unit\": \"" unit "\", \"notes\": null}"
+unit ::= "celsius" | "kelvin"
+"""
+WEATHER_QUESTION: Json = {
+    "model": "default",
+    "messages": [{"role": "user", "content": "What is the weather like in Rome? Answer in JSON."}],
+    "extra_body": {"grammar": GRAMMAR, "response_format": None},
+}
+
+
+@pytest.mark.anyio
+async def test_parse_gives_an_instance(shared_client: AsyncLlama) -> None:
+    answer = await shared_client.chat.completions.parse(
+        **WEATHER_QUESTION, response_format=Weather, n=2, max_tokens=64, seed=1
+    )
+    assert isinstance(answer, llama_async.types.chat.ParsedChatCompletion)
+    assert answer._request_id
+    assert answer.usage is not None
+    for each in answer.choices:
+        parsed = each.message.parsed
+        assert isinstance(parsed, Weather)
+        assert each.message.content is not None
+        assert parsed == Weather.model_validate_json(each.message.content)
+
+
+@pytest.mark.anyio
+async def test_parse_of_an_answer_that_was_cut(shared_client: AsyncLlama) -> None:
+    with pytest.raises(LengthFinishReasonError, match="CompletionUsage") as error:
+        await shared_client.chat.completions.parse(**WEATHER_QUESTION, response_format=Weather, max_tokens=3)
+    assert error.value.completion.choices[0].finish_reason == "length"
+    async with shared_client.chat.completions.stream(
+        **WEATHER_QUESTION, response_format=Weather, max_tokens=3
+    ) as stream:
+        with pytest.raises(LengthFinishReasonError):
+            await stream.until_done()
+
+
+@pytest.mark.anyio
+async def test_parse_of_an_answer_that_does_not_fit(shared_client: AsyncLlama) -> None:
+    class Strict(Weather):
+        degrees: float = pydantic.Field(gt=1000)
+
+    with pytest.raises(pydantic.ValidationError, match="1000"):
+        await shared_client.chat.completions.parse(**WEATHER_QUESTION, response_format=Strict, max_tokens=64)
+
+
+@pytest.mark.anyio
+async def test_parse_refuses_before_it_asks(shared_client: AsyncLlama) -> None:
+    ask = shared_client.chat.completions.parse
+    with pytest.raises(ValueError, match="not strict"):
+        await ask(model="default", messages=QUESTION, tools=[strict_tool("loose", strict=False)])
+    with pytest.raises(TypeError, match="response_format is"):
+        await ask(model="default", messages=QUESTION, response_format=dict[str, int])
+    with pytest.raises(TypeError, match="parse"):
+        await shared_client.chat.completions.create(model="default", messages=QUESTION, response_format=Weather)
+
+
+@pytest.mark.anyio
+async def test_stream_ends_with_an_instance(shared_client: AsyncLlama) -> None:
+    async with shared_client.chat.completions.stream(
+        **WEATHER_QUESTION, response_format=Weather, max_tokens=64, seed=1, stream_options={"include_usage": True}
+    ) as stream:
+        partial = [event.parsed async for event in stream if event.type == "content.delta"]
+        final = await stream.get_final_completion()
+    # The first delta is the empty one that opens the choice.
+    assert partial[0] is None
+    assert {} in partial
+    parsed = final.choices[0].message.parsed
+    assert isinstance(parsed, Weather)
+    assert partial[-1] == parsed.model_dump(mode="json")
+    assert final.usage is not None
+    assert final.usage.completion_tokens > 5
