@@ -18,7 +18,7 @@ from ._model import Model
 from ._options import engine_options
 from ._parameters import timeout_seconds
 from ._types import NotGiven, not_given
-from .resources import AsyncChat
+from .resources import AsyncChat, AsyncEmbeddings, AsyncRerank
 
 if TYPE_CHECKING:
     import os
@@ -66,6 +66,7 @@ class AsyncLlama:
         offload_kqv: Keep the KV cache on the device.
         rope_freq_base: Overrides the model's.
         rope_freq_scale: Overrides the model's.
+        pooling: How a text's tokens become one vector; default: as the GGUF says, and where it says nothing the mean.
         chat_template: Jinja source to use instead of the model's own.
         alias: Further names of the model; `"*"` takes any name.
         max_queue: Requests that may wait; past it they fail with RateLimitError.
@@ -105,6 +106,7 @@ class AsyncLlama:
         offload_kqv: bool | None = None,
         rope_freq_base: float | None = None,
         rope_freq_scale: float | None = None,
+        pooling: Literal["mean", "cls", "last", "rank"] | None = None,
         chat_template: str | None = None,
         alias: str | Sequence[str] | None = None,
         max_queue: int | None = None,
@@ -135,6 +137,7 @@ class AsyncLlama:
             use_mlock=use_mlock,
             use_extra_buffers=use_extra_buffers,
             check_tensors=check_tensors,
+            pooling=pooling,
             swa_full=swa_full,
             offload_kqv=offload_kqv,
             rope_freq_base=rope_freq_base,
@@ -158,6 +161,16 @@ class AsyncLlama:
     def chat(self) -> AsyncChat:
         """Conversations."""
         return AsyncChat(self)
+
+    @cached_property
+    def embeddings(self) -> AsyncEmbeddings:
+        """Texts as vectors."""
+        return AsyncEmbeddings(self)
+
+    @cached_property
+    def rerank(self) -> AsyncRerank:
+        """Call it: documents by their relevance to a query."""
+        return AsyncRerank(self)
 
     async def load(self) -> Self:
         """Load the model, unless it is loaded.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHAT",
     "COMPLETIONS",
+    "EMBEDDINGS",
     "ENDPOINTS",
     "EXTRA_BODY_PARAMETERS",
     "Effect",
@@ -27,6 +28,7 @@ __all__ = [
 # Names of endpoints: the path of the method on the client.
 CHAT = "chat.completions.create"
 COMPLETIONS = "completions.create"
+EMBEDDINGS = "embeddings.create"
 
 
 class Effect(enum.Enum):
@@ -101,7 +103,25 @@ _CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
 )
 
 
-ENDPOINTS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType({CHAT: _CHAT_PARAMETERS})
+_EMBEDDINGS_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {
+        "input": Parameter(_HONOURED, "text, token ids, or up to 2,048 of either"),
+        "model": Parameter(_HONOURED, "the file's stem, `default`, or an alias"),
+        "dimensions": Parameter(
+            _HONOURED, "any model's vectors are cut and scaled anew; useful where it was trained so"
+        ),
+        "encoding_format": Parameter(_HONOURED, "base64 is little-endian float32"),
+        "user": Parameter(_NO_EFFECT, "nothing leaves the process"),
+        "extra_headers": Parameter(_NO_EFFECT, "there is no HTTP"),
+        "extra_query": Parameter(_NO_EFFECT, "there is no HTTP"),
+        "extra_body": Parameter(_HONOURED, "llama.cpp's own parameters, by llama-server's names"),
+        "timeout": Parameter(_HONOURED, "seconds, or the read part of an httpx.Timeout"),
+    }
+)
+
+ENDPOINTS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType(
+    {CHAT: _CHAT_PARAMETERS, EMBEDDINGS: _EMBEDDINGS_PARAMETERS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +177,18 @@ EXTRA_BODY_PARAMETERS: Mapping[str, ExtraParameter] = MappingProxyType(
         "grammar": ExtraParameter("other", note="GBNF"),
         "cache_prompt": ExtraParameter("other", note="false: neither read nor leave a cached prefix"),
         "chat_template_kwargs": ExtraParameter("other", note="variables of the chat template", endpoints=(CHAT,)),
-        "priority": ExtraParameter("other", note="higher first, 0 is normal; beats service_tier"),
+        "embd_normalize": ExtraParameter(
+            "int",
+            "",
+            -1,
+            2,
+            "-1: not at all, 0: the largest to 32760, 1: taxicab, 2: euclidean",
+            endpoints=(EMBEDDINGS,),
+        ),
+        "priority": ExtraParameter(
+            "other",
+            note="higher first, 0 is normal; beats service_tier",
+            endpoints=(CHAT, COMPLETIONS, EMBEDDINGS),
+        ),
     }
 )

@@ -28,6 +28,9 @@ _CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", 
 # enum llama_split_mode of llama.h.
 _SPLIT_MODES = ("none", "layer", "row", "tensor")
 
+# enum llama_pooling_type of llama.h, from 1 on: without pooling there is not one vector a text.
+_POOLINGS = ("mean", "cls", "last", "rank")
+
 # Option -> smallest and largest value. None is allowed for each: the engine's own default.
 _INTEGERS: Mapping[str, tuple[int, int]] = {
     "n_ctx": (1, _INT32_MAX),
@@ -83,6 +86,7 @@ def engine_options(
     type_v: str | None,
     chat_template: str | None,
     check_tensors: bool | None,
+    pooling: str | None = None,
     **simple: float | None,
 ) -> EngineOptions:
     """Check the options of a client.
@@ -98,6 +102,8 @@ def engine_options(
         numbers["split_mode"] = _choice("split_mode", split_mode, _SPLIT_MODES)
     if flash_attention is not None:
         numbers["flash_attention"] = int(_boolean("flash_attention", flash_attention))
+    if pooling is not None:
+        numbers["pooling"] = 1 + _choice("pooling", pooling, _POOLINGS)
     if check_tensors is not None:
         _boolean("check_tensors", check_tensors)
     texts: dict[str, str] = {}

@@ -55,6 +55,9 @@ RESOURCES = (
     *(Embeddings, AsyncEmbeddings, Models, AsyncModels),
 )
 
+# Modules of ours that the reference has not, each with its reason.
+OWN_MODULES = {"types.rerank_response": "`client.rerank`, which openai does not have"}
+
 # Names that a module of ours has and the reference has not, each with its reason. None so far.
 EXTRA_NAMES: dict[str, str] = {}
 _ALIAS = "the reference's construct keeps a field with an alias a second time, as an extra under the alias; ours once"
@@ -224,7 +227,7 @@ def test_no_module_of_ours_is_unknown_to_the_reference() -> None:
         info.name.removeprefix("llama_async.")
         for info in pkgutil.walk_packages(llama_async.types.__path__, "llama_async.types.")
     }
-    assert found == {*MODULES, *PACKAGES}
+    assert found == {*MODULES, *PACKAGES, *OWN_MODULES}
 
 
 def test_everything_reachable_is_here() -> None:

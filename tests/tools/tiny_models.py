@@ -20,13 +20,16 @@ __all__ = [
     "CHATML",
     "TINY_MODELS",
     "TinyModel",
+    "bert_model",
     "hybrid_model",
     "llama_model",
     "mamba_model",
     "swa_model",
+    "tiny_bert",
     "tiny_hybrid",
     "tiny_llama",
     "tiny_mamba",
+    "tiny_reranker",
     "tiny_swa",
 ]
 
@@ -335,6 +338,67 @@ def hybrid_model(
     return TinyModel("lfm2", {"general.name": "tiny hybrid", **metadata, **vocabulary}, weights.tensors)
 
 
+def _wordpieces() -> dict[str, Any]:
+    """Return the tokenizer's metadata of a vocabulary of single characters, 5 special tokens before them."""
+    characters = [chr(code) for code in range(0x21, 0x7F) if not chr(code).isupper()]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"▁{char}" for char in characters), *characters]
+    return {
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.token_type_count": 2,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3, 2, 3, 3, 3] + [1] * (2 * len(characters)),
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.unknown_token_id": 1,
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.cls_token_id": 2,
+        "tokenizer.ggml.seperator_token_id": 3,  # upstream's spelling
+        "tokenizer.ggml.mask_token_id": 4,
+    }
+
+
+def bert_model(
+    *, seed: int = 0, n_embd: int = 64, n_layer: int = 2, n_head: int = 4, n_ctx_train: int = 256, rank: bool = False
+) -> TinyModel:
+    """Return an encoder. With `rank` it has a head that turns a pair of texts into a number."""
+    vocabulary = _wordpieces()
+    n_ff = 2 * n_embd
+    weights = _Weights(seed)
+
+    def norm(name: str) -> None:
+        weights.constant(f"{name}.weight", n_embd)
+        weights.constant(f"{name}.bias", n_embd, 0)
+
+    weights.table(len(vocabulary["tokenizer.ggml.tokens"]), n_embd)
+    weights.tensors["token_types.weight"] = np.zeros((2, n_embd), np.float32)
+    weights.matrix("position_embd", n_ctx_train, n_embd, gain=np.sqrt(n_embd))
+    norm("token_embd_norm")
+    for layer in range(n_layer):
+        block = f"blk.{layer}"
+        weights.attention(block, n_embd, n_head, n_head, n_embd // n_head)
+        norm(f"{block}.attn_output_norm")
+        weights.matrix(f"{block}.ffn_up", n_ff, n_embd)
+        weights.matrix(f"{block}.ffn_down", n_embd, n_ff)
+        norm(f"{block}.layer_output_norm")
+    if rank:
+        weights.matrix("cls", n_embd, n_embd)
+        weights.constant("cls.bias", n_embd, 0)
+        weights.matrix("cls.output", 1, n_embd, gain=3)
+        weights.constant("cls.output.bias", 1, 0)
+    metadata = _metadata(
+        "bert",
+        context_length=n_ctx_train,
+        embedding_length=n_embd,
+        block_count=n_layer,
+        feed_forward_length=n_ff,
+        attention__head_count=n_head,
+        attention__layer_norm_epsilon=1e-12,
+        attention__causal=False,
+        pooling_type=4 if rank else 1,
+    )
+    return TinyModel("bert", {"general.name": "tiny bert", **metadata, **vocabulary}, weights.tensors)
+
+
 def _write(make: Callable[..., TinyModel], path: Path, **options: Any) -> Path:
     return path if path.exists() else make(**options).save(path)
 
@@ -344,6 +408,8 @@ tiny_llama = partial(_write, llama_model)
 tiny_swa = partial(_write, swa_model)
 tiny_mamba = partial(_write, mamba_model)
 tiny_hybrid = partial(_write, hybrid_model)
+tiny_bert = partial(_write, bert_model)
+tiny_reranker = partial(_write, bert_model, rank=True)
 
 TINY_MODELS: Mapping[str, Callable[..., Path]] = {
     "llama": tiny_llama,

@@ -20,18 +20,6 @@ size_t character_bytes(unsigned char lead) {
     return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
 }
 
-// U+FDD0..U+FDEF are noncharacters: no text to be exchanged contains them. Should one do so all the same, another is
-// taken.
-std::string unused_mark(std::string_view text) {
-    for (unsigned char last = 0x90; last <= 0xAF; ++last) {
-        const std::string mark = { '\xEF', '\xB7', static_cast<char>(last) };
-        if (text.find(mark) == std::string_view::npos) {
-            return mark;
-        }
-    }
-    throw Error(LA_ERR_INVALID, "messages contain every Unicode noncharacter from U+FDD0 to U+FDEF", "messages");
-}
-
 // What somebody else wrote must not speak for the template. An assistant's earlier words may: templates look for their
 // own markers in them.
 bool is_foreign(const json & message) {
@@ -119,6 +107,18 @@ common_chat_templates_inputs make_inputs(json & request) {
 }
 
 } // namespace
+
+// U+FDD0..U+FDEF are noncharacters: no text to be exchanged contains them. Should one do so all the same, another is
+// taken.
+std::string unused_mark(std::string_view text) {
+    for (unsigned char last = 0x90; last <= 0xAF; ++last) {
+        const std::string mark = { '\xEF', '\xB7', static_cast<char>(last) };
+        if (text.find(mark) == std::string_view::npos) {
+            return mark;
+        }
+    }
+    throw Error(LA_ERR_INVALID, "the texts contain every Unicode noncharacter from U+FDD0 to U+FDEF");
+}
 
 std::string split_control_texts(std::string_view text, const std::vector<std::string> & controls,
                                 std::string_view mark) {

@@ -27,6 +27,9 @@ RenderedChat render_chat(const Model & model, std::string_view json, int32_t n_c
 // Tokens of `text`; throws Error when upstream cannot tokenize it.
 std::vector<llama_token> tokenize(const Model & model, const std::string & text, bool add_special, bool parse_special);
 
+// Characters that `text` does not contain, to cut it at later. Throws Error. Pure.
+std::string unused_mark(std::string_view text);
+
 // Inserts `mark` after the first character of every control token's name in `text`, so that the name cannot be parsed
 // as the token. Pure.
 std::string split_control_texts(std::string_view text, const std::vector<std::string> & controls,

@@ -1,7 +1,8 @@
-// Engines of one process take turns by decode step: with their compute threads spinning against each other on the same
+// Whoever computes in this process takes turns by step: with their compute threads spinning against each other on the same
 // cores, all of them crawl.
 #pragma once
 
+#include "base/clock.h"
 #include "base/fork.h"
 
 #include <condition_variable>
@@ -15,13 +16,38 @@ class ComputeGate {
   public:
     class Turn {
       public:
-        Turn() { ComputeGate::one().enter(); }
-        ~Turn() { ComputeGate::one().leave(); }
+        // `owner` tells those who take turns apart; it is never looked into.
+        explicit Turn(const void * owner) : owner_(owner) {
+            ComputeGate::one().enter();
+            start_s_ = now_s();
+        }
+        ~Turn() { ComputeGate::one().leave({ owner_, start_s_, now_s() }); }
         Turn(const Turn &) = delete;
         Turn & operator=(const Turn &) = delete;
+
+      private:
+        const void * owner_;
+        double start_s_ = 0;
     };
 
+    // How long the last turn of anybody but `owner` took, 0 if nobody else has taken one lately: what a step of the
+    // owner's makes the others wait for.
+    static double others_turn_s(const void * owner) {
+        ComputeGate & gate = one();
+        const std::lock_guard<std::mutex> lock(gate.mutex_);
+        const Taken & taken = gate.last_.owner == owner ? gate.before_ : gate.last_;
+        return taken.owner && now_s() - taken.end_s < k_lately_s ? taken.end_s - taken.start_s : 0;
+    }
+
   private:
+    static constexpr double k_lately_s = 0.5;
+
+    struct Taken {
+        const void * owner = nullptr;
+        double start_s = 0;
+        double end_s = 0;
+    };
+
     // The one piece of state that engines share: the cores are shared as well.
     static ComputeGate & one() {
         static const bool registered = (after_fork_in_child([] { instance() = new ComputeGate; }), true);
@@ -41,10 +67,14 @@ class ComputeGate {
         changed_.wait(lock, [&] { return serving_ == ticket; });
     }
 
-    void leave() {
+    void leave(Taken taken) {
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             ++serving_;
+            if (last_.owner != taken.owner) {
+                before_ = last_;
+            }
+            last_ = taken;
         }
         changed_.notify_all();
     }
@@ -53,6 +83,8 @@ class ComputeGate {
     std::condition_variable changed_;
     uint64_t next_ = 0;
     uint64_t serving_ = 0;
+    Taken last_;
+    Taken before_; // the last turn of another than last_'s owner
 };
 
 } // namespace la

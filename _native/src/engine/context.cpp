@@ -34,11 +34,13 @@ template <typename F> F cpu_function(const char * name) {
 // Measured choice, see docs/design.md.
 constexpr uint32_t k_poll = 50;
 
-ThreadpoolPtr make_threadpool(int32_t n_threads) {
+std::shared_ptr<ggml_threadpool> make_threadpool(int32_t n_threads) {
     auto params = ggml_threadpool_params_default(n_threads);
     params.poll = k_poll;
     const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
-    return ThreadpoolPtr(create ? create(&params) : nullptr);
+    const auto free = cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free");
+    ggml_threadpool * pool = create ? create(&params) : nullptr;
+    return pool ? std::shared_ptr<ggml_threadpool>(pool, free) : nullptr;
 }
 
 // What the cgroup grants, in whole cores; unlimited when unknown.
@@ -87,10 +89,6 @@ void check_memory(const Model & model, const EngineConfig & config, ContextShape
 
 } // namespace
 
-void ThreadpoolDeleter::operator()(ggml_threadpool * pool) const {
-    cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free")(pool);
-}
-
 int32_t usable_cores() {
     int32_t n = common_cpu_get_num_math();
     n = n > 0 ? n : static_cast<int32_t>(std::thread::hardware_concurrency());
@@ -115,23 +113,22 @@ bool forgets_window(const Model & model, const EngineConfig & config) {
     return model.n_swa() > 0 && config.raw.swa_full == 0 && config.raw.kv_unified == 0;
 }
 
-Context make_context(const Model & model, const EngineConfig & config, ContextShape shape) {
-    check_memory(model, config, shape);
-    Context context;
-    context.n_ctx = shape.n_ctx;
-    context.n_threads = config.raw.n_threads > 0 ? config.raw.n_threads : usable_cores();
-    context.n_threads_batch = config.raw.n_threads_batch > 0 ? config.raw.n_threads_batch : context.n_threads;
+Threads make_threads(const EngineConfig & config) {
+    Threads threads;
+    threads.n_decode = config.raw.n_threads > 0 ? config.raw.n_threads : usable_cores();
+    threads.n_batch = config.raw.n_threads_batch > 0 ? config.raw.n_threads_batch : threads.n_decode;
+    threads.decode = make_threadpool(threads.n_decode);
+    if (threads.n_batch != threads.n_decode) {
+        threads.batch = make_threadpool(threads.n_batch);
+    }
+    return threads;
+}
 
+// What both kinds of context have in common.
+static llama_context_params common_params(const EngineConfig & config, const Threads & threads) {
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(shape.n_ctx) * static_cast<uint32_t>(shape.n_parallel);
-    params.n_seq_max = static_cast<uint32_t>(shape.n_parallel);
-    params.n_batch = static_cast<uint32_t>(config.raw.n_batch);
-    params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
-    params.n_outputs_max = static_cast<uint32_t>(shape.n_parallel); // one row of logits per sequence and step
-    params.n_threads = context.n_threads;
-    params.n_threads_batch = context.n_threads_batch;
-    params.kv_unified = config.raw.kv_unified != 0;
-    params.swa_full = !forgets_window(model, config);
+    params.n_threads = threads.n_decode;
+    params.n_threads_batch = threads.n_batch;
     params.offload_kqv = config.raw.offload_kqv != 0;
     params.rope_freq_base = config.raw.rope_freq_base;
     params.rope_freq_scale = config.raw.rope_freq_scale;
@@ -142,28 +139,65 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     if (ggml_is_quantized(params.type_v) && config.raw.flash_attention == 0) {
         throw Error(LA_ERR_INVALID, "type_v " + config.type_v + " needs flash_attention", "type_v");
     }
+    return params;
+}
 
+static Context create(const Model & model, const llama_context_params & params, Threads threads,
+                      const std::string & what) {
+    Context context;
+    context.threads = std::move(threads);
     const ErrorTap tap;
     const AssertsThrow asserts_throw;
     std::string reason;
     try {
-        context.threads = make_threadpool(context.n_threads);
-        if (context.n_threads_batch != context.n_threads) {
-            context.threads_batch = make_threadpool(context.n_threads_batch);
-        }
         context.llama.reset(llama_init_from_model(model.weights(), params));
     } catch (const std::exception & e) {
         reason = e.what();
     }
     if (!context.llama) {
         reason = reason.empty() ? tap.text() : reason;
-        throw Error(LA_ERR_MEMORY,
-                    "cannot create a context of n_ctx " + std::to_string(shape.n_ctx) + ", n_parallel " +
-                        std::to_string(shape.n_parallel) + (reason.empty() ? "" : ": " + reason));
+        throw Error(LA_ERR_MEMORY, "cannot create " + what + (reason.empty() ? "" : ": " + reason));
     }
-    if (context.threads) {
-        llama_attach_threadpool(context.llama.get(), context.threads.get(), context.threads_batch.get());
+    if (context.threads.decode) {
+        llama_attach_threadpool(context.llama.get(), context.threads.decode.get(), context.threads.batch.get());
     }
+    return context;
+}
+
+Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads) {
+    check_memory(model, config, shape);
+    llama_context_params params = common_params(config, threads);
+    params.n_ctx = static_cast<uint32_t>(shape.n_ctx) * static_cast<uint32_t>(shape.n_parallel);
+    params.n_seq_max = static_cast<uint32_t>(shape.n_parallel);
+    params.n_batch = static_cast<uint32_t>(config.raw.n_batch);
+    params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
+    params.n_outputs_max = static_cast<uint32_t>(shape.n_parallel); // one row of logits per sequence and step
+    params.kv_unified = config.raw.kv_unified != 0;
+    params.swa_full = !forgets_window(model, config);
+    Context context = create(model, params, std::move(threads),
+                             "a context of n_ctx " + std::to_string(shape.n_ctx) + ", n_parallel " +
+                                 std::to_string(shape.n_parallel));
+    context.n_ctx = shape.n_ctx;
+    return context;
+}
+
+Context make_embedding_context(const Model & model, const EngineConfig & config, EmbeddingShape shape, Threads threads) {
+    check_memory(model, config, { shape.n_ctx, 1 });
+    llama_context_params params = common_params(config, threads);
+    params.n_ctx = static_cast<uint32_t>(shape.n_ctx);
+    params.n_seq_max = static_cast<uint32_t>(shape.n_sequences);
+    // One graph for a whole batch: upstream pools what it computes at a time, and asserts that an input which sees
+    // itself whole is computed at a time.
+    params.n_batch = static_cast<uint32_t>(shape.n_tokens);
+    params.n_ubatch = params.n_batch;
+    params.embeddings = true;
+    params.pooling_type = shape.pooling;
+    // In a partitioned cache sequences of different lengths are computed in several graphs.
+    params.kv_unified = true;
+    params.swa_full = true;
+    Context context = create(model, params, std::move(threads),
+                             "a context for embeddings of " + std::to_string(shape.n_tokens) + " tokens at a time");
+    context.n_ctx = shape.n_ctx;
     return context;
 }
 

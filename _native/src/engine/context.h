@@ -1,6 +1,7 @@
 // A llama_context with the compute threads it runs on.
 #pragma once
 
+#include "embedding/traits.h"
 #include "model/model.h"
 
 #include "llama-cpp.h"
@@ -9,18 +10,21 @@
 
 namespace la {
 
-struct ThreadpoolDeleter {
-    void operator()(ggml_threadpool * pool) const;
+// Compute threads. The contexts of an engine share them: idle ones poll for a while, and two sets would keep each other
+// from the cores. REQUIRES: only one context computes at a time (ComputeGate).
+struct Threads {
+    std::shared_ptr<ggml_threadpool> decode;
+    std::shared_ptr<ggml_threadpool> batch; // null: the same
+    int32_t n_decode = 0;
+    int32_t n_batch = 0;
 };
-using ThreadpoolPtr = std::unique_ptr<ggml_threadpool, ThreadpoolDeleter>;
+
+Threads make_threads(const EngineConfig & config);
 
 struct Context {
     // Declared before the context: the context computes on them until it is freed.
-    ThreadpoolPtr threads;
-    ThreadpoolPtr threads_batch; // null: the same
+    Threads threads;
     llama_context_ptr llama;
-    int32_t n_threads = 0;
-    int32_t n_threads_batch = 0;
     int32_t n_ctx = 0; // tokens of one request
 };
 
@@ -38,7 +42,17 @@ ContextShape context_shape(const Model & model, const EngineConfig & config);
 bool forgets_window(const Model & model, const EngineConfig & config);
 
 // Throws Error: LA_ERR_MEMORY (checked before anything is allocated), LA_ERR_LOAD.
-Context make_context(const Model & model, const EngineConfig & config, ContextShape shape);
+Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads);
+
+struct EmbeddingShape {
+    enum llama_pooling_type pooling; // NONE: the rows of all tokens come out
+    int32_t n_tokens;           // of one compute graph
+    int32_t n_sequences;        // in one compute graph
+    int32_t n_ctx;              // tokens kept, of all sequences together
+};
+
+// Throws as make_context.
+Context make_embedding_context(const Model & model, const EngineConfig & config, EmbeddingShape shape, Threads threads);
 
 // The cores that this process may use, not counting second hardware threads.
 int32_t usable_cores();

@@ -37,21 +37,21 @@ Decoder::~Decoder() {
 void Decoder::warm_up() {
     llama_token token = std::max(0, llama_vocab_bos(model_->vocab()));
     {
-        const ComputeGate::Turn turn;
+        const ComputeGate::Turn turn(this);
         // First on this thread alone: what a malformed model trips is then an exception.
         const AssertsThrow asserts_throw;
         llama_set_n_threads(context_.llama.get(), 1, 1);
         if (llama_decode(context_.llama.get(), llama_batch_get_one(&token, 1)) != 0) {
             throw Error(LA_ERR_LOAD, "cannot load model '" + model_->path() + "': it cannot compute a single token");
         }
-        llama_set_n_threads(context_.llama.get(), context_.n_threads, context_.n_threads_batch);
+        llama_set_n_threads(context_.llama.get(), context_.threads.n_decode, context_.threads.n_batch);
     }
     llama_memory_clear(memory(), true);
     llama_set_abort_callback(
         context_.llama.get(),
         [](void * self) {
             const auto * decoder = static_cast<const Decoder *>(self);
-            const bool abort = decoder->closing_.load(std::memory_order_relaxed) || !decoder->requests_.batch_is_wanted();
+            const bool abort = decoder->closing_.load(std::memory_order_relaxed) || !decoder->watch_.is_wanted();
             if (abort) {
                 decoder->aborted_.store(true, std::memory_order_relaxed);
             }
@@ -324,12 +324,12 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     std::sort(in_batch_.begin(), in_batch_.end());
     in_batch_.erase(std::unique(in_batch_.begin(), in_batch_.end()), in_batch_.end());
 
-    requests_.enter_batch(in_batch_);
+    requests_.enter_batch(in_batch_, watch_);
     int32_t result = 0;
     double seconds = 0;
     aborted_.store(false, std::memory_order_relaxed);
     try {
-        const ComputeGate::Turn turn;
+        const ComputeGate::Turn turn(this);
         const ExpectedFailure quiet(aborted_);
         const double start = now_s();
         result = llama_decode(context_.llama.get(), batch_);

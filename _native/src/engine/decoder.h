@@ -106,6 +106,7 @@ class Decoder {
     uint64_t n_steps_ = 0;
     llama_batch batch_;
     std::vector<Request *> in_batch_;
+    BatchWatch watch_;
     mutable std::atomic<bool> aborted_{ false }; // the running step, by the abort callback
 
     DecoderStats & stats_;

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "tasks/text_task.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace la {
@@ -33,6 +34,7 @@ uint64_t Engine::submit(const la_request & request) {
     if (!preparer_) {
         throw Error(LA_ERR_NOT_READY, "the model is not loaded");
     }
+    check_task(spec);
     check_size(spec);
     auto accepted = requests_.add(std::move(spec));
     const uint64_t id = accepted->id;
@@ -41,22 +43,46 @@ uint64_t Engine::submit(const la_request & request) {
     return id;
 }
 
+void Engine::check_task(const RequestSpec & spec) const {
+    const auto refuse = [&](const std::string & why) { throw Error(LA_ERR_UNSUPPORTED, why, "model"); };
+    const std::string pooling = pooling_name(embedding_.pooling);
+    if (spec.task == LA_TASK_GENERATE && !limits_.can_generate) {
+        refuse("this model cannot generate text");
+    } else if (spec.task == LA_TASK_EMBED && !embedding_.can_embed) {
+        refuse(embedding_.pooling == LLAMA_POOLING_TYPE_RANK
+                   ? "this model does not embed: its pooling is \"rank\", it ranks documents by a query"
+                   : "this model cannot embed: what its encoder computes is for its decoder");
+    } else if (spec.task == LA_TASK_RERANK && !embedding_.can_rerank) {
+        refuse(embedding_.pooling == LLAMA_POOLING_TYPE_RANK
+                   ? "this model cannot rank: it has no rank head"
+                   : "this model does not rank: its pooling is \"" + pooling + "\", not \"rank\"");
+    }
+    if (spec.task == LA_TASK_EMBED && spec.embd_dimensions > embedding_.n_out) {
+        throw Error(LA_ERR_INVALID,
+                    "dimensions is " + std::to_string(spec.embd_dimensions) + ", the embeddings of this model have " +
+                        std::to_string(embedding_.n_out),
+                    "dimensions");
+    }
+}
+
 // Text that cannot fit is not even queued: a thousand requests of megabytes would take the memory of the process. JSON may
 // spell a byte in six; what is left after that the preparation thread looks at more closely.
 void Engine::check_size(const RequestSpec & spec) const {
     if (is_text_task(spec.task)) {
         return; // has a limit of its own, which no context moves
     }
-    size_t n_bytes = 0;
+    const bool one_prompt = spec.task == LA_TASK_GENERATE;
+    size_t n_bytes = 0; // of a prompt, or of the longest of several inputs
     for (const auto & segment : spec.segments) {
-        n_bytes += segment.bytes.size();
+        n_bytes = one_prompt ? n_bytes + segment.bytes.size() : std::max(n_bytes, segment.bytes.size());
     }
-    const size_t n_most = size_t(6) * static_cast<size_t>(n_ctx_) * model_->max_piece_bytes() + (size_t(1) << 20);
+    const size_t n_most = size_t(6) * static_cast<size_t>(limits_.n_ctx) * model_->max_piece_bytes() + (size_t(1) << 20);
     if (n_bytes > n_most) {
+        const char * param = !one_prompt ? "input" : spec.segments.front().kind == LA_SEGMENT_CHAT ? "messages" : "prompt";
         throw Error(LA_ERR_CONTEXT_LENGTH,
-                    "the request has " + std::to_string(n_bytes) + " bytes, more than " + std::to_string(n_ctx_) +
+                    "the request has " + std::to_string(n_bytes) + " bytes, more than " + std::to_string(limits_.n_ctx) +
                         " tokens (n_ctx) can hold",
-                    spec.segments.front().kind == LA_SEGMENT_CHAT ? "messages" : "prompt");
+                    param);
     }
 }
 
@@ -82,14 +108,24 @@ la_stats Engine::stats() const {
     out.n_parallel = config_.raw.n_parallel;
     out.n_queued = requests_.n_queued();
     out.n_running = stats_.n_running;
-    out.n_requests = requests_.n_added();
-    out.n_ended = channel_.n_ended();
     out.n_steps = stats_.n_steps;
     out.n_prefilled = stats_.n_prefilled;
+    out.decode_s = stats_.decode_s;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (embedder_) {
+            const EmbedderStats & embedder = embedder_->stats();
+            out.n_running += embedder.n_running;
+            out.n_steps += embedder.n_steps;
+            out.n_prefilled += embedder.n_tokens;
+            out.decode_s += embedder.compute_s;
+        }
+    }
+    out.n_requests = requests_.n_added();
+    out.n_ended = channel_.n_ended();
     out.n_cached = stats_.n_cached;
     out.n_generated = stats_.n_generated;
     out.n_wakeups = channel_.n_wakeups();
-    out.decode_s = stats_.decode_s;
     out.sample_s = stats_.sample_s;
     return out;
 }
@@ -98,8 +134,10 @@ la_stats Engine::stats() const {
 
 void Engine::run() {
     std::unique_ptr<Decoder> decoder;
+    bool loaded = false;
     try {
         decoder = load();
+        loaded = true;
         channel_.post_engine(LA_RECORD_READY, LA_OK);
     } catch (const Error & e) {
         channel_.post_engine(LA_RECORD_READY, closing_ ? LA_ERR_CLOSED : e.status, e.what(), e.param);
@@ -110,11 +148,12 @@ void Engine::run() {
                              "cannot load model '" + config_.model_path + "': " + e.what());
     }
     channel_.wake();
-    if (decoder) {
-        decode_until_closed(*decoder);
+    if (loaded) {
+        decode_until_closed(decoder.get());
     }
 
     std::unique_ptr<Preparer> preparer;
+    std::unique_ptr<Embedder> embedder;
     std::vector<SequencePtr> inbox;
     {
         std::unique_lock<std::mutex> lock(mutex_);
@@ -122,6 +161,11 @@ void Engine::run() {
         preparer = std::move(preparer_);
     }
     preparer.reset(); // joins; ends what it had not prepared
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        embedder = std::move(embedder_); // now that nobody delivers to it
+    }
+    embedder.reset(); // joins
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         inbox = std::move(inbox_);
@@ -152,13 +196,26 @@ std::unique_ptr<Decoder> Engine::load() {
         return !closing_.load();
     });
     check_closing();
-    auto context = make_context(*model, config_, context_shape(*model, config_));
+    auto context = make_context(*model, config_, context_shape(*model, config_), make_threads(config_));
     check_closing();
-    const int32_t n_ctx = context.n_ctx;
-    const int32_t n_threads = context.n_threads;
-    auto decoder = std::make_unique<Decoder>(model, config_, std::move(context), requests_, channel_, closing_, stats_);
-    decoder->warm_up();
-    const auto deliver = [this](std::vector<SequencePtr> sequences) {
+    const Threads threads = context.threads;
+    const bool has_memory = llama_get_memory(context.llama.get()) != nullptr;
+    EngineLimits limits;
+    limits.n_ctx = context.n_ctx;
+    limits.n_threads = threads.n_decode;
+    // Without memory nothing can be continued; and upstream's decoders beside an encoder want its output first.
+    limits.can_generate = has_memory && !llama_model_has_encoder(model->weights());
+    const auto embedding = embedding_traits(*model, config_, has_memory, limits.n_ctx);
+    std::unique_ptr<Decoder> decoder;
+    if (limits.can_generate) {
+        decoder = std::make_unique<Decoder>(model, config_, std::move(context), requests_, channel_, closing_, stats_);
+        decoder->warm_up();
+    }
+    const auto deliver = [this](const RequestPtr & request, std::vector<SequencePtr> sequences) {
+        if (sequences.empty()) {
+            embedder_->push(request); // there as long as somebody delivers
+            return;
+        }
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             for (auto & sequence : sequences) {
@@ -168,10 +225,12 @@ std::unique_ptr<Decoder> Engine::load() {
         changed_.notify_one();
     };
     const std::lock_guard<std::mutex> lock(mutex_);
-    info_ = describe(*model, config_, n_ctx, n_threads);
+    info_ = describe(*model, config_, limits, embedding);
     model_ = model;
-    n_ctx_ = n_ctx;
-    preparer_ = std::make_unique<Preparer>(requests_, channel_, model, n_ctx, deliver);
+    limits_ = limits;
+    embedding_ = embedding;
+    embedder_ = std::make_unique<Embedder>(model, config_, threads, embedding, requests_, channel_, closing_);
+    preparer_ = std::make_unique<Preparer>(requests_, channel_, model, limits.n_ctx, embedding, deliver);
     return decoder;
 }
 
@@ -183,12 +242,13 @@ void Engine::sweep(std::unique_lock<std::mutex> & lock) {
     lock.lock();
 }
 
-void Engine::decode_until_closed(Decoder & decoder) {
+// Without a decoder it looks after the preparation only.
+void Engine::decode_until_closed(Decoder * decoder) {
     while (!closing_) {
         std::vector<SequencePtr> arrived;
         {
             std::unique_lock<std::mutex> lock(mutex_);
-            const auto has_work = [&] { return closing_ || !inbox_.empty() || decoder.has_work(); };
+            const auto has_work = [&] { return closing_ || !inbox_.empty() || (decoder && decoder->has_work()); };
             while (!has_work()) {
                 if (!preparer_->is_busy()) {
                     changed_.wait(lock);
@@ -201,9 +261,11 @@ void Engine::decode_until_closed(Decoder & decoder) {
             sweep(lock);
             arrived.swap(inbox_);
         }
-        decoder.add(std::move(arrived));
-        if (!closing_) {
-            decoder.step();
+        if (decoder) {
+            decoder->add(std::move(arrived));
+        }
+        if (decoder && !closing_) {
+            decoder->step();
         }
     }
 }

@@ -3,6 +3,8 @@
 
 #include "channel/channel.h"
 #include "engine/decoder.h"
+#include "engine/embedder.h"
+#include "engine/info.h"
 #include "engine/preparer.h"
 #include "model/model.h"
 #include "request/requests.h"
@@ -40,8 +42,10 @@ class Engine {
 
   private:
     void run();
-    std::unique_ptr<Decoder> load();
-    void decode_until_closed(Decoder & decoder);
+    std::unique_ptr<Decoder> load(); // null: the model cannot generate
+    void decode_until_closed(Decoder * decoder);
+    std::unique_ptr<Decoder> make_decoder(std::shared_ptr<const Model> model, Context context);
+    void check_task(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded
     void sweep(std::unique_lock<std::mutex> & lock);
     void check_size(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded
 
@@ -55,8 +59,10 @@ class Engine {
     std::condition_variable changed_;
     std::vector<SequencePtr> inbox_; // prepared, for the decode thread
     std::shared_ptr<const Model> model_;
-    int32_t n_ctx_ = 0;
+    EngineLimits limits_;
+    EmbeddingTraits embedding_;
     std::unique_ptr<Preparer> preparer_; // null while not ready, and again once closing
+    std::unique_ptr<Embedder> embedder_; // the same; outlives the preparer, which delivers to it
     std::string info_;                   // constant once the model is loaded
 
     std::thread thread_; // last: everything above exists when it starts

@@ -23,6 +23,7 @@ struct Answer {
     int n_ends = 0;
     la_status status = LA_OK;
     std::string error;
+    std::string param;
     int n_prompt = 0;
     int n_cached = 0;
     int n_generated = 0;
@@ -82,6 +83,7 @@ struct Client {
                 ++n_ended;
                 answer.status = static_cast<la_status>(r.status);
                 answer.error = text;
+                answer.param.assign(out.blob + r.aux_offset, r.aux_size);
                 answer.n_prompt = r.n_prompt;
                 answer.n_cached = r.n_cached;
                 answer.n_generated = r.n_generated;
@@ -552,6 +554,148 @@ TEST(random_submit_cancel_close_from_many_threads) {
         CHECK(answer.n_ends == 1);
     }
     std::printf("    %d accepted, %d ended\n", n_accepted.load(), client.n_ended);
+}
+
+// -- embeddings: on a thread of their own, over the same weights -------------------------------------------------------
+
+namespace {
+
+struct Embed {
+    std::vector<std::string> texts;
+    std::vector<la_segment> segments;
+    la_request request = {};
+
+    explicit Embed(std::vector<std::string> inputs) : texts(std::move(inputs)) {
+        la_request_init(&request);
+        request.task = LA_TASK_EMBED;
+        for (const auto & text : texts) {
+            segments.push_back({ LA_SEGMENT_TEXT, LA_SEGMENT_ADD_SPECIAL, text.data(), text.size() });
+        }
+    }
+
+    la_status submit(la_engine * engine, uint64_t & id) {
+        request.segments = segments.data();
+        request.n_segments = segments.size();
+        return la_engine_submit(engine, &request, &id);
+    }
+};
+
+std::vector<std::string> texts_of(int n, int n_words) {
+    std::vector<std::string> texts;
+    for (int i = 0; i < n; ++i) {
+        std::string text = "text " + std::to_string(i);
+        for (int word = 0; word < n_words; ++word) {
+            text += " and more";
+        }
+        texts.push_back(text);
+    }
+    return texts;
+}
+
+} // namespace
+
+TEST(embeddings_have_one_vector_an_input) {
+    Client client(2, 256);
+    CHECK(client.load());
+    uint64_t id = 0;
+    Embed embed(texts_of(20, 3));
+    CHECK(embed.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    const Answer & answer = client.answers[id];
+    CHECK(answer.status == LA_OK);
+    CHECK(answer.aux.size() == 20);
+    for (const auto & [input, bytes] : answer.aux) {
+        std::vector<float> vector(bytes.size() / sizeof(float));
+        std::memcpy(vector.data(), bytes.data(), bytes.size());
+        double sum = 0;
+        for (const float value : vector) {
+            sum += double(value) * value;
+        }
+        CHECK(std::fabs(sum - 1) < 1e-4);
+    }
+    CHECK(answer.n_prompt >= 20 * 5);
+
+    Embed cut(texts_of(1, 3));
+    cut.request.embd_dimensions = 8;
+    CHECK(cut.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 2; }));
+    CHECK(client.answers[id].aux.at(0).size() == 8 * sizeof(float));
+}
+
+TEST(bad_embedding_requests_are_refused) {
+    Client client(2, 256);
+    CHECK(client.load());
+    uint64_t id = 0;
+    Embed wide(texts_of(1, 1));
+    wide.request.embd_dimensions = 1 << 20;
+    CHECK(wide.submit(client.engine, id) == LA_ERR_INVALID);
+    CHECK(std::string(la_last_error_param()) == "dimensions");
+    Embed norm(texts_of(1, 1));
+    norm.request.embd_normalize = 3;
+    CHECK(norm.submit(client.engine, id) == LA_ERR_INVALID);
+    Embed rank(texts_of(2, 1));
+    rank.request.task = LA_TASK_RERANK;
+    CHECK(rank.submit(client.engine, id) == LA_ERR_UNSUPPORTED);
+    Embed chat(texts_of(1, 1));
+    chat.segments[0].kind = LA_SEGMENT_CHAT;
+    CHECK(chat.submit(client.engine, id) == LA_ERR_INVALID);
+    Embed too_long({ "short", texts_of(1, 400)[0] });
+    CHECK(too_long.submit(client.engine, id) == LA_OK);
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+    CHECK(client.answers[id].status == LA_ERR_CONTEXT_LENGTH);
+    CHECK(client.answers[id].param == "input[1]");
+}
+
+// Three threads embed, ask and cancel at random while one drains; then the engine closes under them.
+TEST(random_embed_generate_cancel_close) {
+    Client client(4, 256);
+    CHECK(client.load());
+    std::atomic<int> n_accepted{ 0 };
+    std::atomic<bool> closing{ false };
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&, t] {
+            std::mt19937 rng(10 + t);
+            std::vector<uint64_t> ids;
+            for (int i = 0; i < 40; ++i) {
+                uint64_t id = 0;
+                la_status status = LA_OK;
+                if (rng() % 3) {
+                    Embed embed(texts_of(1 + int(rng() % 6), int(rng() % 40)));
+                    embed.request.priority = int(rng() % 2);
+                    embed.request.timeout_s = rng() % 5 ? 0 : 0.02;
+                    status = embed.submit(client.engine, id);
+                } else {
+                    Ask ask("Say " + std::to_string(rng() % 5), 1 + int(rng() % 12));
+                    status = ask.submit(client.engine, id);
+                }
+                CHECK(status == LA_OK || (closing && status == LA_ERR_CLOSED));
+                if (status == LA_OK) {
+                    ++n_accepted;
+                    ids.push_back(id);
+                }
+                if (!ids.empty() && rng() % 3 == 0) {
+                    CHECK(la_engine_cancel(client.engine, ids[rng() % ids.size()]) == LA_OK);
+                }
+                if (t == 0 && i == 35) {
+                    closing = true;
+                    CHECK(la_engine_close(client.engine) == LA_OK);
+                }
+            }
+        });
+    }
+    CHECK(client.drain_until([&] { return client.closed; }));
+    for (auto & thread : threads) {
+        thread.join();
+    }
+    client.drain();
+    CHECK(client.n_ended == n_accepted);
+    int n_embedded = 0;
+    for (const auto & [id, answer] : client.answers) {
+        CHECK(answer.n_ends == 1);
+        n_embedded += answer.status == LA_OK && !answer.aux.empty();
+    }
+    std::printf("    %d accepted, %d ended, %d embedded\n", n_accepted.load(), client.n_ended, n_embedded);
 }
 
 TEST_MAIN

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/stray.h"
 #include "chat/render.h"
+#include "embedding/inputs.h"
 #include "sampling/grammar_paths.h"
 #include "tasks/text_task.h"
 
@@ -65,9 +66,14 @@ static void check_wanted(const Request & request) {
     }
 }
 
-static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, const RequestPtr & request) {
+static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, const EmbeddingTraits & embedding,
+                                        const RequestPtr & request) {
     const AssertsThrow asserts_throw;
     const RequestSpec & spec = request->spec;
+    if (spec.task == LA_TASK_EMBED || spec.task == LA_TASK_RERANK) {
+        prepare_inputs(model, embedding, *request);
+        return {};
+    }
     auto stops = spec.stops;
     bool chat = false;
     for (const auto & segment : spec.segments) {
@@ -101,10 +107,11 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
 }
 
 Preparer::Preparer(Requests & requests, Channel & channel, std::shared_ptr<const Model> model, int32_t n_ctx,
-                   Deliver deliver)
+                   EmbeddingTraits embedding, Deliver deliver)
     : requests_(requests), channel_(channel), deliver_(std::move(deliver)), shared_(std::make_shared<Shared>()) {
     shared_->model = std::move(model);
     shared_->n_ctx = n_ctx;
+    shared_->embedding = embedding;
     start();
 }
 
@@ -242,7 +249,7 @@ void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) 
             if (text_task) {
                 results = run_text_task(*shared->model, *job->request);
             } else {
-                sequences = prepare(*shared->model, shared->n_ctx, job->request);
+                sequences = prepare(*shared->model, shared->n_ctx, shared->embedding, job->request);
             }
         } catch (const Error & e) {
             status = e.status;
@@ -269,7 +276,7 @@ void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) 
         if (status == LA_OK && text_task) {
             answer(job->request, results);
         } else if (status == LA_OK) {
-            deliver_(std::move(sequences));
+            deliver_(job->request, std::move(sequences));
         } else {
             requests_.end(job->request, status, message, param);
             channel_.wake();

@@ -2,6 +2,7 @@
 // thread ever does.
 #pragma once
 
+#include "embedding/traits.h"
 #include "model/model.h"
 #include "request/requests.h"
 #include "sequence/sequence.h"
@@ -22,15 +23,16 @@ namespace la {
 // to itself, touches nothing of the engine again, and another takes its place.
 class Preparer {
   public:
-    using Deliver = std::function<void(std::vector<SequencePtr>)>;
+    using Deliver = std::function<void(const RequestPtr &, std::vector<SequencePtr>)>;
 
     static constexpr double k_max_s = 30;      // a preparation may take
     static constexpr double k_patience_s = 0.5; // before a thread whose request has ended is replaced
     static constexpr int k_max_abandoned = 4;  // threads; past it requests fail instead
 
-    // `deliver` is called on a preparation thread with the sequences of one request, in the order of its choices.
+    // `deliver` is called on a preparation thread with a request and its sequences, in the order of its choices; a
+    // request to embed or to rank has none, but inputs.
     Preparer(Requests & requests, Channel & channel, std::shared_ptr<const Model> model, int32_t n_ctx,
-             Deliver deliver);
+             EmbeddingTraits embedding, Deliver deliver);
     // Ends what was not prepared yet with LA_ERR_CLOSED. Waits for a running job for k_patience_s at most.
     ~Preparer();
 
@@ -52,6 +54,7 @@ class Preparer {
         // Constant.
         std::shared_ptr<const Model> model;
         int32_t n_ctx = 0;
+        EmbeddingTraits embedding;
 
         std::mutex mutex;
         std::condition_variable changed;

@@ -19,8 +19,6 @@
 #include <limits>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
 namespace la {
 
 static std::string to_string(const la_str & s) {
@@ -56,6 +54,8 @@ EngineConfig::EngineConfig(const la_engine_params & params)
             "-1 (auto), 0 or 1");
     require(raw.split_mode >= LLAMA_SPLIT_MODE_NONE && raw.split_mode <= LLAMA_SPLIT_MODE_TENSOR, "split_mode",
             raw.split_mode, "one of llama.cpp's split modes");
+    require(raw.pooling == -1 || (raw.pooling >= LLAMA_POOLING_TYPE_MEAN && raw.pooling <= LLAMA_POOLING_TYPE_RANK),
+            "pooling", raw.pooling, "-1 (the model's own), 1 (mean), 2 (cls), 3 (last) or 4 (rank)");
     raw.max_queue = raw.max_queue > 0 ? raw.max_queue : 1024;
     raw.n_ubatch = raw.n_ubatch > 0 ? raw.n_ubatch : 512;
     // A step is at most all sequences decoding and one full graph of prefill.
@@ -127,12 +127,14 @@ static void check_file(const std::string & path) {
     }
 }
 
-// Tensors of types that upstream has no arithmetic for crash in the first compute, not at load.
-static void check_tensor_types(const std::string & path) {
+// Tensors of types that upstream has no arithmetic for crash in the first compute, not at load. Returns whether there is a
+// rank head among them: a model without one would be ranked by whatever its first feature is.
+static bool check_tensor_types(const std::string & path) {
+    bool rank_head = false;
     gguf_init_params params = { /* no_alloc */ true, /* ctx */ nullptr };
     const std::unique_ptr<gguf_context, decltype(&gguf_free)> file(gguf_init_from_file(path.c_str(), params), gguf_free);
     if (!file) {
-        return; // the loader says why
+        return false; // the loader says why
     }
     const auto ends_with = [](const std::string & text, const char * end) {
         const size_t n = std::strlen(end);
@@ -141,6 +143,7 @@ static void check_tensor_types(const std::string & path) {
     for (int64_t i = 0; i < gguf_get_n_tensors(file.get()); ++i) {
         const std::string name = gguf_get_tensor_name(file.get(), i);
         const ggml_type type = gguf_get_tensor_type(file.get(), i);
+        rank_head = rank_head || name.compare(0, 4, "cls.") == 0;
         const bool vector = ends_with(name, "norm.weight") || ends_with(name, ".bias") || ends_with(name, "conv1d.weight") ||
                             ends_with(name, "conv.weight") || ends_with(name, "ssm_a");
         const bool integer = type == GGML_TYPE_I8 || type == GGML_TYPE_I16 || type == GGML_TYPE_I32 ||
@@ -150,6 +153,7 @@ static void check_tensor_types(const std::string & path) {
                                          ggml_type_name(type) + ", which llama.cpp cannot compute with there");
         }
     }
+    return rank_head;
 }
 
 // Upstream's template parser recurses once per open bracket.
@@ -167,7 +171,7 @@ static void check_template(const std::string & source) {
 
 std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::function<bool(float)> & progress) {
     check_file(config.model_path);
-    check_tensor_types(config.model_path);
+    const bool rank_head = check_tensor_types(config.model_path);
     llama_model_params params = llama_model_default_params();
     std::vector<ggml_backend_dev_t> devices;
     for (const auto & name : config.devices) {
@@ -220,6 +224,7 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
         throw Error(LA_ERR_LOAD, "cannot load model '" + config.model_path + "': it has no vocabulary");
     }
     model->n_ctx_train_ = llama_model_n_ctx_train(weights);
+    model->rank_head_ = rank_head;
     model->n_swa_ = llama_model_n_swa(weights);
     model->recurrent_ = llama_model_is_recurrent(weights) || llama_model_is_hybrid(weights);
     model->index_vocab();
@@ -343,38 +348,6 @@ size_t available_memory_bytes() {
         }
     }
     return available;
-}
-
-std::string describe(const Model & model, const EngineConfig & config, int32_t n_ctx, int32_t n_threads) {
-    char desc[128] = {};
-    llama_model_desc(model.weights(), desc, sizeof(desc));
-    nlohmann::ordered_json json = {
-        { "path", model.path() },
-        { "name", model.meta("general.name") },
-        { "architecture", model.meta("general.architecture") },
-        { "description", desc },
-        { "n_params", llama_model_n_params(model.weights()) },
-        { "size_bytes", llama_model_size(model.weights()) },
-        { "n_vocab", model.n_vocab() },
-        { "n_embd", llama_model_n_embd(model.weights()) },
-        { "n_layer", llama_model_n_layer(model.weights()) },
-        { "n_ctx_train", model.n_ctx_train() },
-        { "n_ctx", n_ctx },
-        { "n_parallel", config.raw.n_parallel },
-        { "n_batch", config.raw.n_batch },
-        { "n_ubatch", config.raw.n_ubatch },
-        { "n_threads", n_threads },
-        { "n_swa", model.n_swa() },
-        { "recurrent", model.is_recurrent() },
-        { "has_chat_template", model.has_chat_template() },
-        { "add_bos", llama_vocab_get_add_bos(model.vocab()) },
-        { "token_bos", llama_vocab_bos(model.vocab()) },
-        { "token_eos", llama_vocab_eos(model.vocab()) },
-        { "token_fim_pre", llama_vocab_fim_pre(model.vocab()) },
-        { "token_fim_suf", llama_vocab_fim_suf(model.vocab()) },
-        { "token_fim_mid", llama_vocab_fim_mid(model.vocab()) },
-    };
-    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 } // namespace la

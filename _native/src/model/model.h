@@ -57,6 +57,8 @@ class Model {
     // Upstream's defaults, overridden by what the GGUF recommends (general.sampling.*).
     const la_sampling & sampling_defaults() const { return sampling_defaults_; }
     const std::string & path() const { return path_; }
+    // The GGUF has the tensors that turn a pair of texts into a number (or labels).
+    bool has_rank_head() const { return rank_head_; }
     // A string value of the GGUF's metadata; empty when absent.
     std::string meta(const char * key) const;
 
@@ -70,6 +72,7 @@ class Model {
     std::string path_;
     int32_t n_ctx_train_ = 0;
     int32_t n_swa_ = 0;
+    bool rank_head_ = false;
     bool recurrent_ = false; // or hybrid: a state cannot be cut at an arbitrary token
     std::vector<std::string> pieces_;
     std::vector<bool> is_end_;
@@ -80,9 +83,6 @@ class Model {
     std::string template_error_;
     la_sampling sampling_defaults_ = {};
 };
-
-// The JSON of la_engine_info.
-std::string describe(const Model & model, const EngineConfig & config, int32_t n_ctx, int32_t n_threads);
 
 // Bytes of memory this process can still take (physical memory and cgroup limits); SIZE_MAX when unknown.
 size_t available_memory_bytes();

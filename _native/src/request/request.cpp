@@ -29,7 +29,9 @@ RequestSpec::RequestSpec(const la_request & r)
       stream((r.flags & LA_REQUEST_STREAM) != 0),
       use_cache((r.flags & LA_REQUEST_NO_CACHE) == 0),
       priority(r.priority),
-      timeout_s(r.timeout_s) {
+      timeout_s(r.timeout_s),
+      embd_normalize(r.embd_normalize),
+      embd_dimensions(r.embd_dimensions) {
     require(r.task >= LA_TASK_GENERATE && r.task <= LA_TASK_RENDER, "task",
             "is " + std::to_string(r.task) + ", which is none of la_task");
     require(task != LA_TASK_GENERATE || (n_choices >= 1 && n_choices <= LA_MAX_CHOICES), "n",
@@ -42,9 +44,12 @@ RequestSpec::RequestSpec(const la_request & r)
             "has " + std::to_string(r.n_segments) + " entries, the limit is " + std::to_string(k_max_segments));
     require(r.n_stop <= LA_MAX_STOP, "stop",
             "has " + std::to_string(r.n_stop) + " entries, the limit is " + std::to_string(LA_MAX_STOP));
-    if (task == LA_TASK_EMBED || task == LA_TASK_RERANK) {
-        throw Error(LA_ERR_UNSUPPORTED, "task " + std::to_string(r.task) + " is not supported by this version", "task");
-    }
+    const bool embeds = task == LA_TASK_EMBED || task == LA_TASK_RERANK;
+    require(!embeds || (embd_normalize >= -1 && embd_normalize <= 2), "embd_normalize",
+            "is " + std::to_string(embd_normalize) + ", must be -1 (none), 0 (max absolute), 1 (taxicab) or 2 (euclidean)");
+    require(!embeds || embd_dimensions >= 0, "dimensions",
+            "is " + std::to_string(embd_dimensions) + ", must be at least 1, or 0 for all");
+    require(task != LA_TASK_RERANK || r.n_segments >= 2, "documents", "must not be empty");
     if (r.flags & LA_REQUEST_PROMPT_LOGPROBS) {
         throw Error(LA_ERR_UNSUPPORTED, "logprobs of the prompt are not supported by this version", "echo");
     }
@@ -71,6 +76,7 @@ RequestSpec::RequestSpec(const la_request & r)
         require(s.kind != LA_SEGMENT_TOKENS || s.size % sizeof(int32_t) == 0,
                 task == LA_TASK_DETOKENIZE ? "tokens" : "prompt",
                 "has a token run whose size is no multiple of 4 bytes");
+        require(!embeds || s.kind != LA_SEGMENT_CHAT, "input", "must be text or tokens");
         std::string bytes = s.size > 0 ? std::string(static_cast<const char *>(s.data), s.size) : std::string();
         require(s.kind == LA_SEGMENT_TOKENS || is_valid_utf8(bytes), s.kind == LA_SEGMENT_CHAT ? "messages" : task == LA_TASK_TOKENIZE ? "text" : "prompt",
                 "is not valid UTF-8");

@@ -36,6 +36,15 @@ struct RequestSpec {
     bool use_cache;
     int32_t priority;
     double timeout_s;
+    int32_t embd_normalize;
+    int32_t embd_dimensions;
+};
+
+// How many of the requests that a thread is computing for are still wanted. Read by its abort callback.
+struct BatchWatch {
+    bool is_wanted() const { return n_wanting.load(std::memory_order_relaxed) > 0; }
+
+    std::atomic<int32_t> n_wanting{ 0 };
 };
 
 // Owned by one engine thread at a time (preparation, then decode), handed over by a queue; the fields that others touch
@@ -55,8 +64,12 @@ struct Request {
     // Set by any thread, once. Relaxed would do: it carries no data.
     std::atomic<bool> cancelled{ false };
 
+    int32_t n_prompt() const { return static_cast<int32_t>(prompt.size()) + n_input_tokens; }
+
     // The owning thread's.
     std::vector<llama_token> prompt;
+    std::vector<std::vector<llama_token>> inputs; // to embed or to rank, one for each result
+    int32_t n_input_tokens = 0;                   // of all inputs
     int32_t n_cached = 0;
     int32_t n_generated = 0;
     int32_t n_running = 0;   // choices not finished yet
@@ -66,7 +79,7 @@ struct Request {
     bool admitted = false; // has, or had, a slot
 
     // Requests' own, under its mutex.
-    bool in_batch = false;
+    BatchWatch * batch = nullptr;
 };
 
 using RequestPtr = std::shared_ptr<Request>;

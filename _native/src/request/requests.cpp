@@ -23,8 +23,8 @@ bool Requests::cancel(uint64_t id) {
         return false;
     }
     auto & request = *found->second;
-    if (!request.cancelled.exchange(true) && request.in_batch) {
-        n_wanting_.fetch_sub(1, std::memory_order_relaxed);
+    if (!request.cancelled.exchange(true) && request.batch) {
+        request.batch->n_wanting.fetch_sub(1, std::memory_order_relaxed);
     }
     return true;
 }
@@ -49,7 +49,7 @@ void Requests::end(const RequestPtr & request, la_status status, const std::stri
         end.message = error;
         end.param = param;
     }
-    end.n_prompt = static_cast<int32_t>(request->prompt.size());
+    end.n_prompt = request->n_prompt();
     end.n_cached = request->n_cached;
     end.n_generated = request->n_generated;
     if (request->first_token_s > 0) {
@@ -87,20 +87,20 @@ void Requests::end_all(la_status status, const std::string & error) {
     }
 }
 
-void Requests::enter_batch(const std::vector<Request *> & requests) {
+void Requests::enter_batch(const std::vector<Request *> & requests, BatchWatch & watch) {
     const std::lock_guard<std::mutex> lock(mutex_);
     int32_t n = 0;
     for (Request * request : requests) {
-        request->in_batch = true;
+        request->batch = &watch;
         n += !request->cancelled.load(std::memory_order_relaxed);
     }
-    n_wanting_.store(n, std::memory_order_relaxed);
+    watch.n_wanting.store(n, std::memory_order_relaxed);
 }
 
 void Requests::leave_batch(const std::vector<Request *> & requests) {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (Request * request : requests) {
-        request->in_batch = false;
+        request->batch = nullptr;
     }
 }
 

@@ -36,10 +36,9 @@ class Requests {
     // Ends whatever is left (the engine closes and nobody owns them any more).
     void end_all(la_status status, const std::string & error);
 
-    // While a batch computes: is there anybody left who wants it? Read by the abort callback.
-    void enter_batch(const std::vector<Request *> & requests);
+    // While a batch computes, `watch` counts those of its requests that are not cancelled.
+    void enter_batch(const std::vector<Request *> & requests, BatchWatch & watch);
     void leave_batch(const std::vector<Request *> & requests);
-    bool batch_is_wanted() const { return n_wanting_.load(std::memory_order_relaxed) > 0; }
 
     int32_t n_queued() const { return n_queued_.load(std::memory_order_relaxed); }
     uint64_t n_added() const { return n_added_.load(std::memory_order_relaxed); }
@@ -56,7 +55,6 @@ class Requests {
 
     std::atomic<int32_t> n_queued_{ 0 };
     std::atomic<uint64_t> n_added_{ 0 };
-    std::atomic<int32_t> n_wanting_{ 0 };
 };
 
 } // namespace la
