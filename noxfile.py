@@ -47,7 +47,7 @@ def doctor(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Build, install and run the Python tests on the real model."""
-    install_wheel(session, "test")
+    install_wheel(session, "test", "integrations")
     fetch_model(session)
     session.run("pytest", *session.posargs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,16 @@ DIRECTORY = Path(__file__).resolve().parent.parent / "examples"
 EXPECTED = {
     "cancellation.py": ("closed after", "left the block", "timed out", "cancelled", "and the engine goes on"),
     "hello.py": ("CompletionUsage",),
+    "langchain_chat.py": ("whole: ", "streamed: "),
     "low_level.py": (),
+    "openai_agents.py": ("whole: ", "streamed: "),
+    "pydantic_ai_agent.py": ("whole: ", "streamed: "),
     "sixteen.py": ("ant:", "pig:", "tokens"),
     "streaming.py": ("tokens in",),
 }
+
+# What an example needs beside the package: the group `integrations`.
+NEEDS = {"langchain_chat.py": "langchain_openai", "openai_agents.py": "agents", "pydantic_ai_agent.py": "pydantic_ai"}
 
 
 def test_every_example_is_here() -> None:
@@ -25,6 +32,8 @@ def test_every_example_is_here() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_example_runs(name: str, model_path: Path, tmp_path: Path) -> None:
+    if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
+        pytest.skip(f"{NEEDS[name]} is not installed")
     child = subprocess.run(
         [sys.executable, "-W", "error", str(DIRECTORY / name), str(model_path)],
         capture_output=True,

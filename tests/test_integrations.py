@@ -1,0 +1,131 @@
+"""Frameworks that must have a real `openai` client, on `as_openai()`: whole, streamed, several at once, failing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from support import CLIENT_OPTIONS, is_idle, until
+
+from llama_async import AsyncLlama
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> Any:
+    # The frameworks are asyncio's.
+    return "asyncio", {}
+
+
+@pytest.fixture(scope="module")
+async def client(anyio_backend: Any, model_path: Path) -> AsyncIterator[AsyncLlama]:
+    async with AsyncLlama(model_path, **CLIENT_OPTIONS) as client:
+        yield client
+
+
+def chat_openai(client: AsyncLlama, **options: Any) -> Any:
+    langchain_openai = pytest.importorskip("langchain_openai")
+    remote = client.as_openai()
+    return langchain_openai.ChatOpenAI(
+        model="default",
+        api_key="unused",
+        root_async_client=remote,
+        async_client=remote.chat.completions,
+        **{"max_tokens": 12, "temperature": 0, **options},
+    )
+
+
+async def test_langchain_answers(client: AsyncLlama) -> None:
+    message = await chat_openai(client).ainvoke("Name a river.")
+    assert message.content
+    assert message.response_metadata["finish_reason"] == "length"
+    assert message.usage_metadata["output_tokens"] == 12
+
+
+async def test_langchain_streams_and_batches(client: AsyncLlama) -> None:
+    chat = chat_openai(client)
+    parts = [part async for part in chat.astream("Name a river.", stream_usage=True)]
+    assert len([part for part in parts if part.content]) > 1
+    assert sum(part.usage_metadata["output_tokens"] for part in parts if part.usage_metadata) == 12
+    answers = await chat.abatch(["Name a river.", "Name a lake.", "Name a sea."])
+    assert all(answer.content for answer in answers)
+
+
+async def test_langchain_stream_left_early_frees_the_engine(client: AsyncLlama) -> None:
+    stream = chat_openai(client, max_tokens=500).astream("Count to a thousand.")
+    async for part in stream:
+        if part.content:
+            break
+    await stream.aclose()
+    await until(lambda: is_idle(client))
+
+
+async def test_langchain_sees_openai_errors(client: AsyncLlama) -> None:
+    import openai
+
+    with pytest.raises(openai.BadRequestError) as caught:
+        await chat_openai(client, max_tokens=10**6).ainvoke("Name a river.")
+    assert caught.value.code == "context_length_exceeded"
+
+
+def agent(client: AsyncLlama, **options: Any) -> Any:
+    pydantic_ai = pytest.importorskip("pydantic_ai")
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    model = OpenAIChatModel("default", provider=OpenAIProvider(openai_client=client.as_openai()))
+    return pydantic_ai.Agent(model, model_settings={"max_tokens": 12, "temperature": 0.0}, **options)
+
+
+async def test_pydantic_ai_answers(client: AsyncLlama) -> None:
+    result = await agent(client, instructions="Be brief.").run("Name a river.")
+    assert isinstance(result.output, str)
+    assert result.output
+    assert result.usage.output_tokens == 12
+    again = await agent(client).run("And another?", message_history=result.all_messages())
+    assert again.output
+
+
+async def test_pydantic_ai_streams(client: AsyncLlama) -> None:
+    async with agent(client).run_stream("Name a river.") as stream:
+        parts = [part async for part in stream.stream_text(delta=True, debounce_by=None)]
+    assert len(parts) > 1
+    assert "".join(parts) == await stream.get_output()
+
+
+async def test_agents_sdk_answers_and_streams(client: AsyncLlama) -> None:
+    agents = pytest.importorskip("agents")
+    model = agents.OpenAIChatCompletionsModel(model="default", openai_client=client.as_openai())
+    settings = agents.ModelSettings(max_tokens=12, temperature=0.0)
+    one = agents.Agent(name="one", instructions="Be brief.", model=model, model_settings=settings)
+    config = agents.RunConfig(tracing_disabled=True)
+    result = await agents.Runner.run(one, "Name a river.", run_config=config)
+    assert result.final_output
+    streamed = agents.Runner.run_streamed(one, "Name a river.", run_config=config)
+    deltas = [
+        event.data.delta
+        async for event in streamed.stream_events()
+        if event.type == "raw_response_event" and event.data.type == "response.output_text.delta"
+    ]
+    assert len(deltas) > 1
+    assert "".join(deltas).strip() == streamed.final_output.strip()
+
+
+async def test_three_frameworks_at_once(client: AsyncLlama) -> None:
+    answers: list[str] = []
+
+    async def langchain() -> None:
+        answers.append((await chat_openai(client).ainvoke("Name a river.")).content)
+
+    async def pydantic_ai() -> None:
+        answers.append((await agent(client).run("Name a lake.")).output)
+
+    async with anyio.create_task_group() as tasks:
+        for call in (langchain, pydantic_ai, langchain):
+            tasks.start_soon(call)
+    assert len(answers) == 3
+    assert all(answers)
