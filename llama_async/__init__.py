@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._errors import OptionError as OptionError
     from ._errors import PermissionDeniedError as PermissionDeniedError
     from ._errors import RateLimitError as RateLimitError
+    from ._errors import StoreError as StoreError
     from ._errors import StreamClosedError as StreamClosedError
     from ._errors import UnprocessableEntityError as UnprocessableEntityError
     from ._models import BaseModel as BaseModel
@@ -70,6 +71,7 @@ _EXPORTS = {
         "OptionError",
         "PermissionDeniedError",
         "RateLimitError",
+        "StoreError",
         "StreamClosedError",
         "UnprocessableEntityError",
     ),
@@ -108,6 +110,7 @@ __all__ = [
     "OptionError",
     "PermissionDeniedError",
     "RateLimitError",
+    "StoreError",
     "StreamClosedError",
     "Timeout",
     "UnprocessableEntityError",

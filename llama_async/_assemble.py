@@ -23,7 +23,7 @@ from .types.completion_usage import CompletionUsage, PromptTokensDetails
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["ChatAssembler"]
+__all__ = ["ChatAssembler", "usage_of"]
 
 _NONE = int(Finish.NONE)
 _FINISH_REASONS: Mapping[int, str] = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.TOOL_CALLS: "tool_calls"}
@@ -127,7 +127,7 @@ class ChatAssembler:
 
     def closing(self, end: End) -> ChatCompletionChunk | None:
         """Return the chunk that ends the stream, if usage was asked for."""
-        return self._chunk(choices=[], usage=_usage(end)) if self._include_usage else None
+        return self._chunk(choices=[], usage=usage_of(end)) if self._include_usage else None
 
     # -- whole
 
@@ -156,12 +156,13 @@ class ChatAssembler:
             )
         completion: ChatCompletion = make_builder(
             ChatCompletion, object="chat.completion", service_tier=None, **self._constants
-        )(choices=choices, usage=_usage(end))
+        )(choices=choices, usage=usage_of(end))
         add_request_id(completion, self.request_id)
         return completion
 
 
-def _usage(end: End) -> CompletionUsage:
+def usage_of(end: End) -> CompletionUsage:
+    """Return what a request used."""
     builders = _builders()
     usage: CompletionUsage = builders.usage(
         completion_tokens=end.n_generated,

@@ -17,6 +17,7 @@ from ._errors import OptionError, bad_request, model_not_found, shown
 from ._model import Model
 from ._options import engine_options
 from ._parameters import timeout_seconds
+from ._store import completion_store
 from ._types import NotGiven, not_given
 from .resources import AsyncChat, AsyncEmbeddings, AsyncRerank
 
@@ -70,6 +71,10 @@ class AsyncLlama:
         chat_template: Jinja source to use instead of the model's own.
         alias: Further names of the model; `"*"` takes any name.
         max_queue: Requests that may wait; past it they fail with RateLimitError.
+        store: Where `create(store=True)` keeps answers: a SQLite file, which several processes may use at once,
+            `":memory:"` until the client is closed, or `None` for nowhere.
+        store_limit: Answers kept; the oldest go first. Default: 10,000.
+        store_limit_bytes: Bytes of answers kept; the oldest go first. Default: 64 MiB.
         timeout: Seconds an answer may take or, when streaming, the engine may stay silent; `None`: no limit.
         max_retries: Accepted for openai's sake: in one process there is nothing to retry.
         on_progress: Called in the event loop with the fraction of the model loaded, 0 to 1. Raising from it ends the
@@ -110,6 +115,9 @@ class AsyncLlama:
         chat_template: str | None = None,
         alias: str | Sequence[str] | None = None,
         max_queue: int | None = None,
+        store: str | os.PathLike[str] | None = ":memory:",
+        store_limit: int | None = None,
+        store_limit_bytes: int | None = None,
         timeout: float | Timeout | NotGiven | None = not_given,
         max_retries: int = 2,
         on_progress: Callable[[float], object] | None = None,
@@ -153,6 +161,7 @@ class AsyncLlama:
         self.timeout = timeout
         self._timeout_s = _timeout_s(timeout)
         self.max_retries = max_retries
+        self._store = completion_store(store, store_limit, store_limit_bytes)
         self._model = Model(options, on_progress)
         # Begins to close and no more: a finalizer may run anywhere and must not wait for threads.
         weakref.finalize(self, self._model.abandon).atexit = False
@@ -188,12 +197,19 @@ class AsyncLlama:
         return self
 
     async def close(self) -> None:
-        """End every request with an exception and free the model. Idempotent; cancelling it does not undo it.
+        """End every request with an exception, free the model, close the store.
+
+        Idempotent; cancelling it does not undo it.
 
         Raises:
             EventLoopError: Another event loop is at work with the client.
         """
-        await self._model.close()
+        try:
+            await self._model.close()
+        finally:
+            # Not where another event loop keeps the client.
+            if self._store is not None and self.is_closed():
+                await self._store.close()
 
     async def aclose(self) -> None:
         """Do as `close`."""

@@ -39,9 +39,11 @@ __all__ = [
     "OptionError",
     "PermissionDeniedError",
     "RateLimitError",
+    "StoreError",
     "StreamClosedError",
     "UnprocessableEntityError",
     "bad_request",
+    "completion_not_found",
     "error_from_status",
     "model_not_found",
     "route_error",
@@ -179,7 +181,7 @@ class PermissionDeniedError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """No such model."""
+    """No such model, or no such stored completion."""
 
     status_code: Literal[404] = 404
 
@@ -262,6 +264,20 @@ class ModelLoadError(OpenAIError):
         self.path = path
         self.reason = reason
         self.param = param
+
+
+class StoreError(OpenAIError):
+    """The store of completions cannot be opened, read or written; or the client has none.
+
+    Args:
+        path: The store's file, `":memory:"`, or `None` for a client without store.
+        reason: What SQLite says.
+    """
+
+    def __init__(self, path: str | None, reason: str) -> None:
+        super().__init__(f"the store {path} cannot be used: {reason}" if path is not None else reason)
+        self.path = path
+        self.reason = reason
 
 
 class ClientClosedError(APIConnectionError, RuntimeError):
@@ -378,6 +394,12 @@ def route_error(method: str, path: str, allowed: Sequence[str] = ()) -> APIStatu
         return _reply(kind, message, None, {"allow": ", ".join(allowed)})
     kind = _Kind(NotFoundError, 404, "invalid_request_error", "unknown_url")
     return _reply(kind, f"no such URL: {shown(method)} {shown(path)}", None)
+
+
+def completion_not_found(completion_id: str, param: str = "completion_id") -> APIStatusError:
+    """Return the NotFoundError for the id of a completion, or of a message of one, that is not in the store."""
+    message = f"nothing is stored under the id {shown(completion_id)}"
+    return _reply(_Kind(NotFoundError, 404, "invalid_request_error", None), message, param)
 
 
 def _error_object(kind: _Kind, message: str, param: str | None) -> dict[str, object]:

@@ -49,6 +49,11 @@ class ChatPrompt:
         self._options = options
         self.n_chars = sum(_n_chars(message.get("content")) for message in messages)
 
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The checked messages; not to be changed."""
+        return self._messages
+
     def encode(self) -> tuple[Segment, ...]:
         """Return the chat segment.
 

@@ -17,6 +17,7 @@ from ._abi import MAX_CHOICES, MAX_TOP_LOGPROBS, Request, RequestFlag
 from ._compat import CHAT
 from ._errors import bad_request, shown
 from ._messages import ChatPrompt, chat_prompt
+from ._metadata import checked_metadata
 from ._parameters import (
     INT32_MAX,
     LogitBias,
@@ -50,6 +51,8 @@ class ChatRequest:
         native: All of the native request but its prompt, its logit bias and its timeout.
         include_usage: Whether a stream ends with a chunk of usage.
         logprobs: Whether the answer carries log probabilities.
+        store: Whether the answer is kept.
+        metadata: What is kept with it.
     """
 
     model: str
@@ -58,6 +61,8 @@ class ChatRequest:
     native: Request
     include_usage: bool
     logprobs: bool
+    store: bool
+    metadata: Mapping[str, str]
 
     @property
     def stream(self) -> bool:
@@ -110,6 +115,8 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
         native=native,
         include_usage=include_usage(given, stream),
         logprobs=logprobs,
+        store=boolean(given, "store"),
+        metadata=checked_metadata(given.get("metadata", {})),
     )
 
 
@@ -121,8 +128,6 @@ def _check(given: Mapping[str, Any]) -> None:
     for name in ("safety_identifier", "prompt_cache_key"):
         if name in given and not isinstance(given[name], str):
             raise bad_request(name, f"{name} is {shown(given[name])}, but must be text")
-    if "metadata" in given and not isinstance(given["metadata"], Mapping):
-        raise bad_request("metadata", f"metadata is {shown(given['metadata'])}, but must be a mapping")
     if "parallel_tool_calls" in given:
         boolean(given, "parallel_tool_calls")
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import anyio
+
+from ._errors import APITimeoutError, StoreError
 from ._parameters import timeout_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ._client import AsyncLlama
     from ._model import Model
+    from ._store import CompletionStore
 
 __all__ = ["AsyncAPIResource"]
+
+_T = TypeVar("_T")
 
 
 class AsyncAPIResource:
@@ -28,3 +36,19 @@ class AsyncAPIResource:
     def _timeout(self, timeout: object) -> float | None:
         """Return seconds: what the call was given, or the client's."""
         return timeout_seconds(timeout, self._client._timeout_s)  # noqa: SLF001
+
+    def _store(self) -> CompletionStore:
+        """Return the client's store, or raise StoreError."""
+        store = self._client._store  # noqa: SLF001
+        if store is None:
+            raise StoreError(None, "this client stores no completions: it was made with store=None")
+        return store
+
+    async def _within(self, timeout: object, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Return what the work returns, or raise APITimeoutError once the call's timeout, or the client's, passed."""
+        timeout_s = self._timeout(timeout)
+        try:
+            with anyio.fail_after(timeout_s):
+                return await work()
+        except TimeoutError:
+            raise APITimeoutError(None) from None

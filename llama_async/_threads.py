@@ -1,18 +1,30 @@
-"""Work that would hold the event loop, run on a thread."""
+"""Work that would hold the event loop, run on a thread: any one, or one that does nothing else and keeps the order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+import atexit
+import os
+import threading
+import weakref
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from ._errors import ForkedError
 from ._pump import running_loop
 
-__all__ = ["run_in_thread"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Worker", "run_in_thread"]
 
 _T = TypeVar("_T")
+
+# What a worker may still take, at the interpreter's exit, for the work that was given to it.
+_EXIT_TIMEOUT_S = 10
 
 
 async def run_in_thread(function: Callable[[], _T]) -> _T:
@@ -23,3 +35,124 @@ async def run_in_thread(function: Callable[[], _T]) -> _T:
         # from a callback) the interpreter waits for them for ever. The loop's own executor is told at exit.
         return await loop.run_in_executor(None, function)
     return await anyio.to_thread.run_sync(function)
+
+
+class Worker:
+    """A thread that runs functions in the order in which they came. It starts with the first of them.
+
+    Not an executor of the standard library: those take locks when a finalizer gives them work, and a finalizer may run
+    inside those very locks. Here everything goes through a queue made for that.
+
+    Args:
+        name: The thread's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._started = False
+        self._jobs: _Jobs = SimpleQueue()
+        # The thread knows the queue only, so that a worker nobody knows any more ends.
+        weakref.finalize(self, self._jobs.put, None).atexit = False
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether it was made in another process, before a fork."""
+        return self._pid != os.getpid()
+
+    @property
+    def is_started(self) -> bool:
+        """Whether anything was ever submitted."""
+        return self._started
+
+    @property
+    def n_queued(self) -> int:
+        """How many functions wait for their turn, about."""
+        return self._jobs.qsize()
+
+    def submit(self, function: Callable[[], _T]) -> Future[_T]:
+        """Run `function` after all that was submitted before.
+
+        Raises:
+            ForkedError: The worker was made before a fork.
+        """
+        if self.is_forked:
+            raise ForkedError
+        future: Future[_T] = Future()
+        self._jobs.put((future, function))
+        with self._lock:
+            if not self._started:
+                self._started = True
+                thread = threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True)
+                _workers[thread] = self._jobs
+                thread.start()
+        return future
+
+    async def run(self, function: Callable[[], _T]) -> _T:
+        """Return what `function` returns, in the order of `submit`. Cancelling keeps it from starting, no more."""
+        future = self.submit(function)
+        loop: Any = running_loop()
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            return await asyncio.wrap_future(future)
+        done = anyio.Event()
+
+        def ring(_: object) -> None:
+            # The run may be over: nobody waits any more.
+            with _suppressing_run_finished():
+                loop.run_sync_soon(done.set)
+
+        future.add_done_callback(ring)
+        try:
+            await done.wait()
+        except BaseException:
+            future.cancel()
+            raise
+        return future.result()
+
+    def stop(self) -> None:
+        """Let the thread end after what was submitted. Never blocks; nothing may be submitted afterwards."""
+        self._jobs.put(None)
+
+
+if TYPE_CHECKING:
+    _Jobs = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
+
+_workers: dict[threading.Thread, _Jobs] = {}
+
+
+def _work(jobs: _Jobs) -> None:
+    while (job := jobs.get()) is not None:
+        future, function = job
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            result = function()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+            del result
+        # Not until the next job comes: it may hold a whole answer.
+        del job, future, function
+    _workers.pop(threading.current_thread(), None)
+
+
+def _suppressing_run_finished() -> Any:
+    import contextlib
+    import sys
+
+    return contextlib.suppress(sys.modules["trio"].RunFinishedError)
+
+
+def _finish_all_at_exit() -> None:
+    for jobs in list(_workers.values()):
+        jobs.put(None)
+    for thread in list(_workers):
+        thread.join(_EXIT_TIMEOUT_S)
+
+
+atexit.register(_finish_all_at_exit)
+if hasattr(os, "register_at_fork"):
+    # Their threads are the parent's.
+    os.register_at_fork(after_in_child=_workers.clear)

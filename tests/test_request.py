@@ -196,7 +196,6 @@ REJECTED: dict[str, Any] = {
     "moderation": {"model": "omni"},
     "prediction": {"type": "content", "content": "x"},
     "response_format": {"type": "json_object"},
-    "store": True,
     "tool_choice": "required",
     "tools": [{"type": "function", "function": {"name": "f"}}],
     "verbosity": "low",

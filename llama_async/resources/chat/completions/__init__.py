@@ -1,5 +1,6 @@
 """`client.chat.completions`."""
 
 from .completions import AsyncCompletions
+from .messages import AsyncMessages
 
-__all__ = ["AsyncCompletions"]
+__all__ = ["AsyncCompletions", "AsyncMessages"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, overload
 
 from llama_async._assemble import ChatAssembler
+from llama_async._recording import RecordedStream
 from llama_async._request import ChatRequest, chat_request
 from llama_async._stream import AsyncStream
 from llama_async._submit import submit
 from llama_async._types import not_given, omit
 
 from .parsed import AsyncParsedCompletions
+from .stored import AsyncStoredCompletions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from httpx import Timeout
 
     from llama_async._model import Model
+    from llama_async._recording import Keep
     from llama_async._types import Body, Headers, NotGiven, Omit, Query, SequenceNotStr
     from llama_async.types.chat import (
         ChatCompletion,
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCompletions"]
 
 
-class AsyncCompletions(AsyncParsedCompletions):
+class AsyncCompletions(AsyncParsedCompletions, AsyncStoredCompletions):
     """Answers to conversations."""
 
     @overload
@@ -233,6 +236,9 @@ class AsyncCompletions(AsyncParsedCompletions):
         Args:
             messages: The conversation so far, at least one message.
             model: The file's stem, `"default"`, or an alias of the client.
+            store: Keep the answer in the client's store, for `retrieve`, `list`, `update` and `delete`. It is written
+                in a moment; should that fail, a warning is logged.
+            metadata: Up to 16 pairs of text that are stored with it.
             stream: Return the answer while it is generated. The stream is returned when the first token is there, so
                 that a request the model cannot take is refused here.
             extra_body: llama.cpp's own parameters by llama-server's names (`top_k`, `min_p`, `grammar`, ...), and any
@@ -251,6 +257,7 @@ class AsyncCompletions(AsyncParsedCompletions):
             RateLimitError: The queue is full.
             APITimeoutError: `timeout` passed.
             ModelLoadError: The model, loaded for this request, cannot be.
+            StoreError: With `store`, the store cannot be opened, or the client has none.
             ClientClosedError: The client is or was closed.
             EventLoopError: The client is at work for another event loop.
         """
@@ -299,11 +306,18 @@ class AsyncCompletions(AsyncParsedCompletions):
                 "extra_body": extra_body,
             },
         )
-        return await _complete(self._client, resolved, request, self._timeout(timeout))
+        keep = await self._keeping(request) if request.store else None
+        return await _complete(self._client, resolved, request, self._timeout(timeout), keep)
+
+    async def _keeping(self, request: ChatRequest) -> Keep:
+        # Opened before anything is generated: a store that cannot be opened is an error now, not a warning later.
+        store = self._store()
+        await store.open()
+        return lambda completion: store.put(completion, request.prompt.messages, request.metadata)
 
 
 async def _complete(
-    client: object, model: Model, request: ChatRequest, timeout_s: float | None
+    client: object, model: Model, request: ChatRequest, timeout_s: float | None, keep: Keep | None
 ) -> ChatCompletion | AsyncStream[ChatCompletionChunk]:
     engine, generation = await submit(model, request.native, request.prompt, timeout_s, bias=request.logit_bias)
     assembler = ChatAssembler(
@@ -315,7 +329,13 @@ async def _complete(
     )
     if request.stream:
         await generation.wait_first()
-        return AsyncStream(generation=generation, assembler=assembler, client=client)
+        if keep is None:
+            return AsyncStream(generation=generation, assembler=assembler, client=client)
+        n_choices = request.native.n_choices
+        return RecordedStream(generation=generation, assembler=assembler, client=client, n_choices=n_choices, keep=keep)
     deltas = await generation.collect()
     assert generation.end is not None
-    return assembler.completion(deltas, generation.end)
+    completion = assembler.completion(deltas, generation.end)
+    if keep is not None:
+        keep(completion)
+    return completion
