@@ -94,7 +94,8 @@ enum {
     LA_REQUEST_STREAM = 1,  /* post text as it is generated; without it one delta per choice, at its end */
     LA_REQUEST_NO_CACHE = 2, /* neither read nor leave a cached prefix */
     LA_REQUEST_PROMPT_LOGPROBS = 4 /* one DELTA of choice -1 with an la_logprob entry per prompt token, before all
-                                      others; the first token's logprob is NaN */
+                                      others; the first token's logprob is NaN, without alternatives. Alternatives as
+                                      la_sampling.top_logprobs says. The prompt is computed whole, whatever is cached. */
 };
 
 enum {
@@ -177,7 +178,7 @@ typedef struct la_request {
     const la_str *stop; /* never part of the text */
     size_t n_stop;
     int32_t n_choices;  /* 1 .. LA_MAX_CHOICES */
-    int32_t max_tokens; /* per choice; -1: until stop or the end of the context */
+    int32_t max_tokens; /* per choice; -1: until stop or the end of the context; 0: the prompt is computed, no more */
     int32_t flags;      /* LA_REQUEST_* */
     int32_t priority;   /* higher first; 0 normal */
     int32_t task;       /* la_task; n_choices is ignored unless it is LA_TASK_GENERATE */

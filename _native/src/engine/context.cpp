@@ -109,6 +109,11 @@ ContextShape context_shape(const Model & model, const EngineConfig & config) {
     return { n_ctx, config.raw.n_parallel };
 }
 
+int32_t max_scored(const Model & model) {
+    constexpr int64_t k_bytes = int64_t(16) << 20;
+    return static_cast<int32_t>(std::clamp<int64_t>(k_bytes / (4 * int64_t(model.n_vocab())), 8, 128));
+}
+
 bool forgets_window(const Model & model, const EngineConfig & config) {
     return model.n_swa() > 0 && config.raw.swa_full == 0 && config.raw.kv_unified == 0;
 }
@@ -171,7 +176,8 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     params.n_seq_max = static_cast<uint32_t>(shape.n_parallel);
     params.n_batch = static_cast<uint32_t>(config.raw.n_batch);
     params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
-    params.n_outputs_max = static_cast<uint32_t>(shape.n_parallel); // one row of logits per sequence and step
+    // One row of logits per sequence and step, and those of prompts that are scored.
+    params.n_outputs_max = static_cast<uint32_t>(shape.n_parallel + max_scored(model));
     params.kv_unified = config.raw.kv_unified != 0;
     params.swa_full = !forgets_window(model, config);
     Context context = create(model, params, std::move(threads),

@@ -41,6 +41,10 @@ ContextShape context_shape(const Model & model, const EngineConfig & config);
 // cells of one sequence while it looks for room for another.
 bool forgets_window(const Model & model, const EngineConfig & config);
 
+// Prompt tokens of all requests that a step may compute log probabilities for. Each is a row of logits: up to 16 MiB of
+// them in the context's output buffer, once it is needed, and in the compute buffer.
+int32_t max_scored(const Model & model);
+
 // Throws Error: LA_ERR_MEMORY (checked before anything is allocated), LA_ERR_LOAD.
 Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads);
 

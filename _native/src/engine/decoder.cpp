@@ -24,6 +24,7 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       unified_(config.raw.kv_unified != 0),
       swa_cut_(model_->n_swa() > 0 && (unified_ || config.raw.swa_full == 0)),
       n_batch_(config.raw.n_batch),
+      max_scored_(max_scored(*model_)),
       slots_(config.raw.n_parallel),
       budget_(config.raw.n_ubatch),
       batch_(llama_batch_init(config.raw.n_batch, 0, 1)),
@@ -144,6 +145,11 @@ void Decoder::admit() {
             return;
         }
         const auto & prompt = (*it)->request->prompt;
+        const bool scores = (*it)->scores_prompt();
+        if ((*it)->request->spec.prompt_logprobs && !(*it)->request->scored && !scores) {
+            ++it; // the first choice's prompt comes before all that the others say
+            continue;
+        }
         std::vector<SlotView> views;
         views.reserve(slots_.size());
         for (const auto & slot : slots_) {
@@ -151,7 +157,7 @@ void Decoder::admit() {
             views.push_back({ &slot.computed, prefilling ? &slot.sequence->request->prompt : nullptr, !slot.sequence,
                               slot.last_used });
         }
-        const Placement placement = place(prompt, views, prefix_rules((*it)->request->spec.use_cache));
+        const Placement placement = place(prompt, views, prefix_rules((*it)->request->spec.use_cache && !scores));
         if (placement.slot < 0) {
             ++it; // waits for a prefill that it can copy
             continue;
@@ -229,8 +235,18 @@ std::vector<Decoder::Item> Decoder::plan() const {
         }
     }
     std::vector<Item> items;
+    int32_t n_to_score = max_scored_;
     for (const auto & share : plan_step(works, n_batch_, budget_.n_prefill(n_decoding))) {
-        items.push_back({ share.slot, share.n_tokens, slots_[share.slot].n_to_prefill() > 0, -1 });
+        const auto & slot = slots_[share.slot];
+        const bool prefill = slot.n_to_prefill() > 0;
+        int32_t n_tokens = share.n_tokens;
+        if (prefill && slot.scores_prompt()) {
+            n_tokens = std::min(n_tokens, n_to_score);
+            n_to_score -= n_tokens;
+        }
+        if (n_tokens > 0) {
+            items.push_back({ share.slot, n_tokens, prefill, -1, -1 });
+        }
     }
     return items;
 }
@@ -243,7 +259,15 @@ void Decoder::compute(std::vector<Item> items) {
     if (result == 0) {
         const double start = now_s();
         for (const auto & item : items) {
+            if (item.prefill && slots_[item.slot].sequence && slots_[item.slot].scores_prompt()) {
+                score(item);
+            }
+        }
+        for (const auto & item : items) {
             auto & slot = slots_[item.slot];
+            if (!slot.sequence) {
+                continue; // its scores were no numbers
+            }
             const auto & prompt = slot.sequence->request->prompt;
             if (item.prefill) {
                 const auto from = prompt.begin() + static_cast<std::ptrdiff_t>(slot.computed.size());
@@ -301,20 +325,24 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     in_batch_.clear();
     int32_t n_decoded = 0;
     int32_t n_prefilled = 0;
+    bool scored = false;
     for (auto & item : items) {
         const auto & slot = slots_[item.slot];
         const auto & prompt = slot.sequence->request->prompt;
         const auto n_computed = static_cast<int32_t>(slot.computed.size());
+        item.first = batch_.n_tokens;
         item.output = -1;
+        const bool scores = item.prefill && slot.scores_prompt();
+        scored = scored || scores;
         for (int32_t i = 0; i < item.n_tokens; ++i) {
             const int32_t row = batch_.n_tokens++;
             batch_.token[row] = item.prefill ? prompt[n_computed + i] : slot.sequence->last;
             batch_.pos[row] = n_computed + i;
             batch_.n_seq_id[row] = 1;
             batch_.seq_id[row][0] = item.slot;
-            const bool wanted = !item.prefill || n_computed + i + 1 == static_cast<int32_t>(prompt.size());
-            batch_.logits[row] = wanted;
-            if (wanted) {
+            const bool last = !item.prefill || n_computed + i + 1 == static_cast<int32_t>(prompt.size());
+            batch_.logits[row] = last || scores;
+            if (last) {
                 item.output = row;
             }
         }
@@ -346,7 +374,9 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     stats_.decode_s.store(stats_.decode_s.load(std::memory_order_relaxed) + seconds, std::memory_order_relaxed);
     if (result == 0) {
         stats_.n_prefilled.fetch_add(n_prefilled, std::memory_order_relaxed);
-        budget_.note_step(n_decoded, n_prefilled, seconds);
+        if (!scored) { // a prompt whose every token has logits costs more than others do
+            budget_.note_step(n_decoded, n_prefilled, seconds);
+        }
     }
     return result;
 }
@@ -370,10 +400,45 @@ void Decoder::restore(const std::vector<Item> & items) {
 
 // -- one token --------------------------------------------------------------------------------------------------------
 
+// Of each token that the rows of a part of a prompt predict. Before `computed` is brought up to date.
+void Decoder::score(const Item & item) {
+    const auto & slot = slots_[item.slot];
+    const RequestPtr request = slot.sequence->request;
+    const auto & prompt = request->prompt;
+    const int32_t n_top = std::max(0, request->spec.sampling.raw.top_logprobs);
+    auto & entries = request->prompt_logprobs;
+    try {
+        if (slot.computed.empty()) {
+            append_unscored(*model_, prompt[0], entries);
+        }
+        for (int32_t i = 0; i < item.n_tokens; ++i) {
+            const size_t next = slot.computed.size() + static_cast<size_t>(i) + 1;
+            if (next < prompt.size()) {
+                const float * row = llama_get_logits_ith(context_.llama.get(), item.first + i);
+                append_logprobs(*model_, row, prompt[next], n_top, entries);
+            }
+        }
+    } catch (const Error & e) {
+        drop(request, e.status, e.what());
+        return;
+    }
+    if (item.output >= 0) {
+        request->scored = true;
+        channel_.post_delta(request->mailbox, -1, {}, entries, static_cast<int32_t>(prompt.size()), LA_FINISH_NONE);
+        entries = {};
+    }
+}
+
 void Decoder::sample(const Item & item) {
     auto & slot = slots_[item.slot];
     auto & sequence = *slot.sequence;
     const RequestPtr request = sequence.request;
+    if (request->spec.max_tokens == 0) {
+        request->first_token_s = request->last_token_s = now_s();
+        channel_.post_delta(request->mailbox, sequence.choice, {}, {}, 0, LA_FINISH_LENGTH);
+        finish(slot);
+        return;
+    }
     try {
         const AssertsThrow asserts_throw;
         const float * row = llama_get_logits_ith(context_.llama.get(), item.output);

@@ -51,6 +51,7 @@ class Decoder {
         Tokens computed;      // tokens in the KV cache
         uint64_t last_used = 0;
 
+        bool scores_prompt() const { return sequence->scores_prompt(); }
         int32_t n_to_prefill() const {
             const auto n_prompt = static_cast<int32_t>(sequence->request->prompt.size());
             const auto n_computed = static_cast<int32_t>(computed.size());
@@ -63,6 +64,7 @@ class Decoder {
         int32_t slot;
         int32_t n_tokens;
         bool prefill;
+        int32_t first;  // row of the batch
         int32_t output; // index of the batch row whose logits are sampled; -1: none yet
     };
 
@@ -81,6 +83,7 @@ class Decoder {
     int32_t decode(std::vector<Item> & items);
     bool forget_oldest_prefix();
     void restore(const std::vector<Item> & items);
+    void score(const Item & item);
     void sample(const Item & item);
     void finish(Slot & slot);
     void release(Slot & slot);
@@ -99,6 +102,7 @@ class Decoder {
     // full size, upstream reuses cells that no query can see any more.
     const bool swa_cut_;
     const int32_t n_batch_;
+    const int32_t max_scored_;
 
     std::vector<Slot> slots_;
     std::deque<SequencePtr> pending_; // higher priority first, then in order of arrival

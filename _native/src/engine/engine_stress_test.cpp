@@ -160,6 +160,60 @@ TEST(continues_a_text) {
     CHECK(answer.n_generated == 8);
 }
 
+TEST(a_prompt_is_scored_whatever_is_cached) {
+    Client client(2);
+    CHECK(client.load());
+    std::string text = "The";
+    for (int i = 0; i < 200; ++i) {
+        text += " capital";
+    }
+    Ask ask("", 4);
+    ask.segment.kind = LA_SEGMENT_TEXT;
+    ask.json = text;
+    uint64_t id = 0;
+    CHECK(ask.submit(client.engine, id) == LA_OK); // leaves a prefix behind
+    CHECK(client.drain_until([&] { return client.n_ended == 1; }));
+
+    const auto entries_of = [&](const std::string & packed, int n_top) {
+        std::vector<la_logprob> entries;
+        for (size_t at = 0; at + sizeof(la_logprob) <= packed.size();) {
+            la_logprob entry;
+            std::memcpy(&entry, packed.data() + at, sizeof(entry));
+            at += sizeof(entry) + entry.n_bytes;
+            CHECK(entry.n_top == (entries.empty() ? 0u : uint32_t(n_top)));
+            for (uint32_t i = 0; i < entry.n_top; ++i) {
+                la_logprob other;
+                std::memcpy(&other, packed.data() + at, sizeof(other));
+                at += sizeof(other) + other.n_bytes;
+                CHECK(other.logprob <= 0 && (other.token != entry.token || other.logprob == entry.logprob));
+            }
+            entries.push_back(entry);
+        }
+        return entries;
+    };
+    for (const int max_tokens : { 0, 3 }) {
+        ask.request.flags = LA_REQUEST_STREAM | LA_REQUEST_PROMPT_LOGPROBS;
+        ask.request.max_tokens = max_tokens;
+        ask.request.n_choices = 2;
+        ask.request.sampling.top_logprobs = 3;
+        const int n_ended = client.n_ended;
+        CHECK(ask.submit(client.engine, id) == LA_OK);
+        CHECK(client.drain_until([&] { return client.n_ended > n_ended; }));
+        const Answer & answer = client.answers[id];
+        CHECK(answer.status == LA_OK && answer.n_cached == 0 && answer.n_generated == 2 * max_tokens);
+        const auto entries = entries_of(answer.aux.at(-1), 3);
+        CHECK(int(entries.size()) == answer.n_prompt);
+        CHECK(std::isnan(entries[0].logprob) && answer.finish.at(0) == LA_FINISH_LENGTH);
+        for (size_t i = 1; i < entries.size(); ++i) {
+            CHECK(entries[i].logprob <= 0);
+        }
+        CHECK(answer.finish.at(1) == LA_FINISH_LENGTH);
+        CHECK(max_tokens > 0 || (answer.text.at(0).empty() && answer.text.at(1).empty()));
+    }
+    ask.request.max_tokens = -2;
+    CHECK(ask.submit(client.engine, id) == LA_ERR_INVALID);
+}
+
 TEST(text_becomes_tokens_and_text_again) {
     Client client;
     CHECK(client.load());

@@ -85,7 +85,7 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
     if (n_prompt == 0) {
         throw Error(LA_ERR_INVALID, std::string(param) + " must not be empty", param);
     }
-    const int64_t n_answer = spec.max_tokens > 0 ? spec.max_tokens : 1;
+    const int64_t n_answer = spec.max_tokens >= 0 ? spec.max_tokens : 1;
     if (n_prompt + n_answer > n_ctx) {
         throw Error(LA_ERR_CONTEXT_LENGTH,
                     "this model's context is " + std::to_string(n_ctx) + " tokens (n_ctx), but " +

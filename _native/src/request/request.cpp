@@ -28,6 +28,7 @@ RequestSpec::RequestSpec(const la_request & r)
       max_tokens(r.max_tokens),
       stream((r.flags & LA_REQUEST_STREAM) != 0),
       use_cache((r.flags & LA_REQUEST_NO_CACHE) == 0),
+      prompt_logprobs((r.flags & LA_REQUEST_PROMPT_LOGPROBS) != 0),
       priority(r.priority),
       timeout_s(r.timeout_s),
       embd_normalize(r.embd_normalize),
@@ -36,8 +37,7 @@ RequestSpec::RequestSpec(const la_request & r)
             "is " + std::to_string(r.task) + ", which is none of la_task");
     require(task != LA_TASK_GENERATE || (n_choices >= 1 && n_choices <= LA_MAX_CHOICES), "n",
             "is " + std::to_string(n_choices) + ", must be between 1 and " + std::to_string(LA_MAX_CHOICES));
-    require(max_tokens == -1 || max_tokens >= 1, "max_tokens",
-            "is " + std::to_string(max_tokens) + ", must be at least 1");
+    require(max_tokens >= -1, "max_tokens", "is " + std::to_string(max_tokens) + ", must not be negative");
     require(!std::isnan(timeout_s), "timeout", "is not a number");
     require(r.n_segments >= 1, "messages", "must not be empty");
     require(r.n_segments <= k_max_segments, "segments",
@@ -50,9 +50,6 @@ RequestSpec::RequestSpec(const la_request & r)
     require(!embeds || embd_dimensions >= 0, "dimensions",
             "is " + std::to_string(embd_dimensions) + ", must be at least 1, or 0 for all");
     require(task != LA_TASK_RERANK || r.n_segments >= 2, "documents", "must not be empty");
-    if (r.flags & LA_REQUEST_PROMPT_LOGPROBS) {
-        throw Error(LA_ERR_UNSUPPORTED, "logprobs of the prompt are not supported by this version", "echo");
-    }
     if (r.n_adapters > 0 || r.adapters) {
         throw Error(LA_ERR_UNSUPPORTED, "adapters are not supported by this version", "adapters");
     }

@@ -34,6 +34,7 @@ struct RequestSpec {
     int32_t max_tokens;
     bool stream;
     bool use_cache;
+    bool prompt_logprobs;
     int32_t priority;
     double timeout_s;
     int32_t embd_normalize;
@@ -76,6 +77,8 @@ struct Request {
     double active_s = submit_s; // submit, or the last token of a stream
     double first_token_s = 0;
     double last_token_s = 0;
+    std::string prompt_logprobs; // la_logprob entries of the prompt tokens scored so far
+    bool scored = false;         // all of them, and posted
     bool admitted = false; // has, or had, a slot
 
     // Requests' own, under its mutex.

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
+#include <limits>
 
 namespace la {
 
@@ -312,6 +312,29 @@ static void append_entry(const Model & model, llama_token token, double logprob,
     out.append(bytes);
 }
 
+void append_unscored(const Model & model, llama_token token, std::string & out) {
+    append_entry(model, token, std::numeric_limits<double>::quiet_NaN(), 0, out);
+}
+
+// The indices of the `n_top` largest, largest first. Most of a row is below the least of them, so one comparison a value
+// is nearly all there is to do: sorting the vocabulary took five times as long.
+static std::vector<llama_token> largest(const float * row, int32_t n, int32_t n_top) {
+    std::vector<llama_token> best;
+    best.reserve(static_cast<size_t>(n_top) + 1);
+    for (int32_t i = 0; i < n; ++i) {
+        if (static_cast<int32_t>(best.size()) == n_top && !(row[i] > row[best.back()])) {
+            continue;
+        }
+        const auto place = std::upper_bound(best.begin(), best.end(), i,
+                                            [row](llama_token a, llama_token b) { return row[a] > row[b]; });
+        best.insert(place, i);
+        if (static_cast<int32_t>(best.size()) > n_top) {
+            best.pop_back();
+        }
+    }
+    return best;
+}
+
 void append_logprobs(const Model & model, const float * row, llama_token token, int32_t n_top, std::string & out) {
     const int32_t n = model.n_vocab();
     const float highest = *std::max_element(row, row + n);
@@ -320,17 +343,16 @@ void append_logprobs(const Model & model, const float * row, llama_token token, 
         sum += std::exp(row[i] - highest);
     }
     const double log_sum = highest + std::log(sum);
+    if (!std::isfinite(log_sum)) {
+        throw_not_finite();
+    }
     n_top = std::min(n_top, n);
     append_entry(model, token, row[token] - log_sum, static_cast<uint32_t>(n_top), out);
     if (n_top == 0) {
         return;
     }
-    std::vector<llama_token> order(n);
-    std::iota(order.begin(), order.end(), 0);
-    std::partial_sort(order.begin(), order.begin() + n_top, order.end(),
-                      [row](llama_token a, llama_token b) { return row[a] > row[b]; });
-    for (int32_t i = 0; i < n_top; ++i) {
-        append_entry(model, order[i], row[order[i]] - log_sum, 0, out);
+    for (const llama_token other : largest(row, n, n_top)) {
+        append_entry(model, other, row[other] - log_sum, 0, out);
     }
 }
 

@@ -56,7 +56,11 @@ class Sampler {
 // The index of the largest finite value; -1 when there is none.
 int32_t argmax(const float * row, int32_t n);
 
-// Appends the la_logprob entry of `token` and its `n_top` best alternatives, from the model's own distribution.
+// Appends the la_logprob entry of `token` and its `n_top` best alternatives, from the model's own distribution. Throws
+// Error (LA_ERR_INTERNAL) when the row is not finite.
 void append_logprobs(const Model & model, const float * row, llama_token token, int32_t n_top, std::string & out);
+
+// The entry of a token that nothing was computed for, the first of a prompt: its logprob is NaN.
+void append_unscored(const Model & model, llama_token token, std::string & out);
 
 } // namespace la

@@ -36,6 +36,9 @@ class Sequence {
 
     bool wants_logprobs() const { return request->spec.sampling.raw.top_logprobs >= 0; }
 
+    // Whether it is the one that computes the log probabilities of the prompt, and has not done so yet.
+    bool scores_prompt() const { return choice == 0 && request->spec.prompt_logprobs && !request->scored; }
+
     const RequestPtr request;
     const int32_t choice;
     Sampler sampler;
