@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import types as types
+    from ._abi import ModelStats as ModelStats
     from ._client import AsyncLlama as AsyncLlama
     from ._errors import APIConnectionError as APIConnectionError
     from ._errors import APIError as APIError
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .lib import pydantic_function_tool as pydantic_function_tool
 
 _EXPORTS = {
+    "_abi": ("ModelStats",),
     "_client": ("AsyncLlama",),
     "_errors": (
         "APIConnectionError",
@@ -102,6 +104,7 @@ __all__ = [
     "InternalServerError",
     "LengthFinishReasonError",
     "ModelLoadError",
+    "ModelStats",
     "NoneType",
     "NotFoundError",
     "NotGiven",

@@ -23,6 +23,7 @@ __all__ = [
     "RECORD_STRUCT",
     "SEED_RANDOM",
     "Finish",
+    "ModelStats",
     "RecordKind",
     "Request",
     "RequestFlag",
@@ -169,6 +170,39 @@ class Request:
     task: Task = Task.GENERATE
     embd_normalize: int = 2
     embd_dimensions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """What a loaded model has done and is doing.
+
+    Attributes:
+        n_parallel: Sequences that may decode at once.
+        n_queued: Requests accepted that no sequence works on yet, those being prepared included.
+        n_running: Sequences that prefill or decode.
+        n_requests: Requests accepted since the model was loaded.
+        n_ended: Requests ended, in whatever way.
+        n_steps: Calls of `llama_decode`.
+        n_prefilled: Prompt tokens computed.
+        n_cached: Prompt tokens taken from a cached prefix.
+        n_generated: Tokens sampled.
+        n_wakeups: Times the event loop was woken.
+        decode_s: Seconds inside `llama_decode`.
+        sample_s: Seconds spent on sampling and on building text.
+    """
+
+    n_parallel: int
+    n_queued: int
+    n_running: int
+    n_requests: int
+    n_ended: int
+    n_steps: int
+    n_prefilled: int
+    n_cached: int
+    n_generated: int
+    n_wakeups: int
+    decode_s: float
+    sample_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._abi import Finish, TokenLogprob, parse_logprobs
+from ._errors import new_request_id
 from ._generation import Delta, End
 from ._models import add_request_id, make_builder
 from .types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage, ChatCompletionTokenLogprob
@@ -79,7 +80,7 @@ class ChatAssembler:
     def __init__(
         self, *, model: str, fingerprint: str | None, n_choices: int, logprobs: bool, include_usage: bool
     ) -> None:
-        self.request_id = f"req_{os.urandom(16).hex()}"
+        self.request_id = new_request_id()
         self._n_choices = n_choices
         self._logprobs = logprobs
         self._include_usage = include_usage

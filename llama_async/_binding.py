@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from ._abi import Request
     from ._options import EngineOptions
 
-__all__ = ["Batch", "NativeEngine", "NativeError", "build_info", "drain_log", "live_engines", "set_log_level"]
+__all__ = [
+    "Batch",
+    "NativeEngine",
+    "NativeError",
+    "build_info",
+    "drain_log",
+    "estimate_bytes",
+    "live_engines",
+    "set_log_level",
+]
 
 # Tensor data of a file up to this size is validated while loading unless the user says otherwise: 4 GiB take seconds.
 _CHECK_TENSORS_MAX_BYTES = 4 << 30
@@ -109,6 +118,21 @@ class _Memory:
         for place, text in zip(array, texts, strict=True):
             self.set_str(place, text.encode())
         return array
+
+
+def estimate_bytes(options: EngineOptions) -> int:
+    """Return about how much memory an engine takes: weights, KV cache and compute buffers, of all devices together.
+
+    llama.cpp lays them out without allocating them, which takes tens of milliseconds or more: not for an event loop.
+
+    Raises:
+        NativeError: The model cannot be loaded, or the options are refused.
+    """
+    memory = _Memory()
+    found = ffi.new("la_memory *")
+    found.struct_size = ffi.sizeof("la_memory")
+    _check(lib.la_engine_estimate(_engine_params(options, memory), found))
+    return int(found.weights_bytes + found.context_bytes + found.compute_bytes)
 
 
 class NativeEngine:

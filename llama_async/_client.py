@@ -1,49 +1,59 @@
-"""`AsyncLlama`: what a user holds. Owns the model and its names, the defaults of requests, and the resources.
+"""`AsyncLlama`: what a user holds. Owns the defaults of requests, and the resources; the models are its registry's.
 
-Constructing one touches neither the event loop nor the model file.
+Constructing one touches neither the event loop nor a model file.
 """
 
 from __future__ import annotations
 
-import warnings
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from typing_extensions import Self
 
-from ._errors import OptionError, bad_request, model_not_found, shown
-from ._model import Model
-from ._options import engine_options
+from ._abi import ModelStats
+from ._errors import BadRequestError, ClientClosedError, OptionError
 from ._parameters import timeout_seconds
+from ._registry import Registry
 from ._store import completion_store
 from ._types import NotGiven, not_given
-from .resources import AsyncChat, AsyncEmbeddings, AsyncRerank
+from .resources import AsyncChat, AsyncEmbeddings, AsyncModels, AsyncRerank
 
 if TYPE_CHECKING:
     import os
     from types import TracebackType
 
     import openai
-    from httpx import Timeout
+    from httpx import URL, Timeout
+
+    from ._model import Model
+    from ._options import ModelOptions
 
 __all__ = ["AsyncLlama"]
 
-_DEFAULT_NAME = "default"
-_ANY_NAME = "*"
-# openai's default: the read part of its default timeout.
+# openai's default timeout.
 _DEFAULT_TIMEOUT_S = 600.0
+_DEFAULT_CONNECT_TIMEOUT_S = 5.0
+# What requests would be sent to, if there were HTTP.
+_DEFAULT_BASE_URL = "http://llama-async.invalid/v1/"
 
 
 class AsyncLlama:
-    """A local GGUF model behind the methods of `openai.AsyncOpenAI`.
+    """Local GGUF models behind the methods of `openai.AsyncOpenAI`.
 
-    The model is loaded by `async with`, by `await client.load()` or by the first request, on a native thread, once
-    however many wait for it. A client belongs to the event loop that uses it and may move to another while idle.
+    A model is loaded by `await client.load()` or by the first request, the only one also by `async with`, on a native
+    thread, once however many wait for it. A client belongs to the event loop that uses it and may move to another while
+    idle.
 
     Args:
         model: Path of a GGUF file. Its stem is the model's name, beside `"default"`.
+        models: Instead of `model`, several by name: `{"chat": path, "embed": {"path": path, "n_ctx": 512}}`. Options
+            in a model's mapping override those of the client.
+        aliases: Further names of models: `{"gpt-4o-mini": "chat"}`; the name `"*"` takes any name.
+        memory_budget: Bytes that the loaded models may take together. Before one is loaded that does not fit, the
+            least recently used is unloaded when no request for it is in flight; meanwhile requests wait. What a model
+            takes is llama.cpp's own sum of weights, KV cache and compute buffers, of all devices together; the memory
+            of requests, of embedding contexts and of Python is not in it. Default: no limit.
         n_ctx: Longest context of one request in tokens; default: 4,096 or the model's, whichever is less.
         n_parallel: Requests decoding at once.
         n_batch: Most tokens of one decode step.
@@ -69,7 +79,7 @@ class AsyncLlama:
         rope_freq_scale: Overrides the model's.
         pooling: How a text's tokens become one vector; default: as the GGUF says, and where it says nothing the mean.
         chat_template: Jinja source to use instead of the model's own.
-        alias: Further names of the model; `"*"` takes any name.
+        alias: Further names of `model`; `"*"` takes any name.
         max_queue: Requests that may wait; past it they fail with RateLimitError.
         store: Where `create(store=True)` keeps answers: a SQLite file, which several processes may use at once,
             `":memory:"` until the client is closed, or `None` for nowhere.
@@ -77,7 +87,13 @@ class AsyncLlama:
         store_limit_bytes: Bytes of answers kept; the oldest go first. Default: 64 MiB.
         timeout: Seconds an answer may take or, when streaming, the engine may stay silent; `None`: no limit.
         max_retries: Accepted for openai's sake: in one process there is nothing to retry.
-        on_progress: Called in the event loop with the fraction of the model loaded, 0 to 1. Raising from it ends the
+        api_key: Accepted for openai's sake, without effect, as none of openai's options for HTTP has one.
+        organization: Without effect.
+        project: Without effect.
+        base_url: Stands in the URLs that raw responses show.
+        default_headers: Stand among the request headers that raw responses show.
+        default_query: Without effect.
+        on_progress: Called in the event loop with the fraction of a model loaded, 0 to 1. Raising from it ends the
             loading.
 
     Raises:
@@ -88,6 +104,9 @@ class AsyncLlama:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
+        models: Mapping[str, str | os.PathLike[str] | ModelOptions] | None = None,
+        aliases: Mapping[str, str] | None = None,
+        memory_budget: int | None = None,
         n_ctx: int | None = None,
         n_parallel: int | None = None,
         n_batch: int | None = None,
@@ -120,51 +139,145 @@ class AsyncLlama:
         store_limit_bytes: int | None = None,
         timeout: float | Timeout | NotGiven | None = not_given,
         max_retries: int = 2,
+        api_key: str | Callable[[], Awaitable[str]] | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        base_url: str | URL | NotGiven | None = not_given,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
         on_progress: Callable[[float], object] | None = None,
     ) -> None:
-        if model is None:
-            raise OptionError("model", None, "the path of a GGUF file")
-        options = engine_options(
+        options: dict[str, Any] = {
+            "n_ctx": n_ctx,
+            "n_parallel": n_parallel,
+            "n_batch": n_batch,
+            "n_ubatch": n_ubatch,
+            "n_threads": n_threads,
+            "n_threads_batch": n_threads_batch,
+            "n_gpu_layers": n_gpu_layers,
+            "devices": devices,
+            "split_mode": split_mode,
+            "main_gpu": main_gpu,
+            "tensor_split": tensor_split,
+            "flash_attention": flash_attention,
+            "kv_unified": kv_unified,
+            "type_k": type_k,
+            "type_v": type_v,
+            "use_mmap": use_mmap,
+            "use_mlock": use_mlock,
+            "use_extra_buffers": use_extra_buffers,
+            "check_tensors": check_tensors,
+            "pooling": pooling,
+            "swa_full": swa_full,
+            "offload_kqv": offload_kqv,
+            "rope_freq_base": rope_freq_base,
+            "rope_freq_scale": rope_freq_scale,
+            "chat_template": chat_template,
+            "max_queue": max_queue,
+        }
+        self._registry = Registry(
             model,
-            n_ctx=n_ctx,
-            n_parallel=n_parallel,
-            n_batch=n_batch,
-            n_ubatch=n_ubatch,
-            n_threads=n_threads,
-            n_threads_batch=n_threads_batch,
-            n_gpu_layers=n_gpu_layers,
-            devices=devices,
-            split_mode=split_mode,
-            main_gpu=main_gpu,
-            tensor_split=tensor_split,
-            flash_attention=flash_attention,
-            kv_unified=kv_unified,
-            type_k=type_k,
-            type_v=type_v,
-            use_mmap=use_mmap,
-            use_mlock=use_mlock,
-            use_extra_buffers=use_extra_buffers,
-            check_tensors=check_tensors,
-            pooling=pooling,
-            swa_full=swa_full,
-            offload_kqv=offload_kqv,
-            rope_freq_base=rope_freq_base,
-            rope_freq_scale=rope_freq_scale,
-            chat_template=chat_template,
-            max_queue=max_queue,
+            models,
+            alias=alias,
+            aliases=aliases,
+            memory_budget=memory_budget,
+            defaults=options,
+            on_progress=on_progress,
         )
-        if isinstance(max_retries, bool) or max_retries < 0:
-            raise OptionError("max_retries", max_retries, "an integer from 0")
-        if on_progress is not None and not callable(on_progress):
-            raise OptionError("on_progress", on_progress, "callable")
-        self._names = _names(options.stem, alias)
         self.timeout = timeout
-        self._timeout_s = _timeout_s(timeout)
-        self.max_retries = max_retries
+        self.max_retries = _checked_retries(max_retries)
+        self.api_key = api_key if isinstance(api_key, str) else ""
+        self.organization = organization
+        self.project = project
+        self.base_url = _DEFAULT_BASE_URL if base_url is None or isinstance(base_url, NotGiven) else base_url
+        self._custom_headers = dict(default_headers or {})
+        self._custom_query = dict(default_query or {})
         self._store = completion_store(store, store_limit, store_limit_bytes)
-        self._model = Model(options, on_progress)
-        # Begins to close and no more: a finalizer may run anywhere and must not wait for threads.
-        weakref.finalize(self, self._model.abandon).atexit = False
+        self._registry.attach(self)
+
+    def copy(
+        self,
+        *,
+        api_key: str | Callable[[], Awaitable[str]] | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        base_url: str | URL | NotGiven | None = not_given,
+        timeout: float | Timeout | NotGiven | None = not_given,
+        max_retries: int | NotGiven = not_given,
+        default_headers: Mapping[str, str] | None = None,
+        set_default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        set_default_query: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Return a client with other defaults over the same models; closing one closes both.
+
+        Args:
+            api_key: Without effect, as in the constructor.
+            organization: Without effect.
+            project: Without effect.
+            base_url: Stands in the URLs that raw responses show.
+            timeout: As in the constructor; left out: this client's.
+            max_retries: As in the constructor; left out: this client's.
+            default_headers: Put over those of this client.
+            set_default_headers: Instead of those of this client.
+            default_query: Put over that of this client.
+            set_default_query: Instead of that of this client.
+
+        Raises:
+            ValueError: Both forms of headers or queries are given.
+            OptionError: A value is wrong.
+        """
+        if default_headers is not None and set_default_headers is not None:
+            raise ValueError("default_headers and set_default_headers exclude each other")
+        if default_query is not None and set_default_query is not None:
+            raise ValueError("default_query and set_default_query exclude each other")
+        copied = object.__new__(type(self))
+        # Its resources are made anew: those of this client know this client.
+        resources = {name for kind in type(self).__mro__ for name, value in vars(kind).items() if _is_cached(value)}
+        vars(copied).update({name: value for name, value in vars(self).items() if name not in resources})
+        copied._registry.attach(copied)
+        if not isinstance(timeout, NotGiven):
+            copied.timeout = timeout
+        if not isinstance(max_retries, NotGiven):
+            copied.max_retries = _checked_retries(max_retries)
+        if isinstance(api_key, str):
+            copied.api_key = api_key
+        copied.organization = organization or self.organization
+        copied.project = project or self.project
+        if base_url is not None and not isinstance(base_url, NotGiven):
+            copied.base_url = base_url
+        headers = self._custom_headers if set_default_headers is None else set_default_headers
+        copied._custom_headers = {**headers, **(default_headers or {})}
+        query = self._custom_query if set_default_query is None else set_default_query
+        copied._custom_query = {**query, **(default_query or {})}
+        return copied
+
+    # openai's second name for it, which reads better before a call.
+    with_options = copy
+
+    @property
+    def timeout(self) -> float | Timeout | None:
+        """Seconds an answer may take or, when streaming, the engine may stay silent."""
+        if isinstance(self._timeout, NotGiven):
+            from httpx import Timeout
+
+            return Timeout(_DEFAULT_TIMEOUT_S, connect=_DEFAULT_CONNECT_TIMEOUT_S)
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, timeout: float | Timeout | NotGiven | None) -> None:
+        self._timeout_s = _timeout_s(timeout)
+        self._timeout = timeout
+
+    @property
+    def default_headers(self) -> dict[str, str]:
+        """Headers that stand in the requests which raw responses show."""
+        return {"Accept": "application/json", "Content-Type": "application/json", **self._custom_headers}
+
+    @property
+    def default_query(self) -> dict[str, object]:
+        """What the constructor was given."""
+        return dict(self._custom_query)
 
     @cached_property
     def chat(self) -> AsyncChat:
@@ -181,23 +294,64 @@ class AsyncLlama:
         """Call it: documents by their relevance to a query."""
         return AsyncRerank(self)
 
-    async def load(self) -> Self:
-        """Load the model, unless it is loaded.
+    @cached_property
+    def models(self) -> AsyncModels:
+        """The models this client knows."""
+        return AsyncModels(self)
+
+    async def load(self, model: str | None = None) -> Self:
+        """Load a model, unless it is loaded.
 
         Cancelling the last task that waits for the loading cancels it; a later call starts it anew.
+
+        Args:
+            model: Its name; may be left out where there is one only.
 
         Returns:
             The client.
 
         Raises:
-            ModelLoadError: The file is missing, truncated, corrupt, of an unknown kind, or does not fit into memory.
+            ModelLoadError: The file is missing, truncated, corrupt, of an unknown kind, or does not fit into memory or
+                `memory_budget`.
+            NotFoundError: The client has no such model.
+            OptionError: There are several, and none is named.
             ClientClosedError: The client is closed.
         """
-        await self._model.acquire()
+        await self._named(model).acquire()
         return self
 
+    async def unload(self, model: str | None = None) -> None:
+        """Free the memory of a model. Requests in flight are answered first; those that come meanwhile load it again.
+
+        Cancelled before the last of those is answered, it has no effect.
+
+        Args:
+            model: Its name; may be left out where there is one only.
+
+        Raises:
+            NotFoundError: The client has no such model.
+            OptionError: There are several, and none is named.
+            EventLoopError: Another event loop is at work with it.
+        """
+        await self._named(model).unload()
+
+    def stats(self, model: str | None = None) -> ModelStats | None:
+        """Return what a model has done since it was loaded, and what it is doing; `None` while it is not loaded.
+
+        Args:
+            model: Its name; may be left out where there is one only.
+
+        Raises:
+            NotFoundError: The client has no such model.
+            OptionError: There are several, and none is named.
+        """
+        engine = self._named(model).engine
+        if engine is None:
+            return None
+        return ModelStats(**cast("dict[str, Any]", engine.stats()))
+
     async def close(self) -> None:
-        """End every request with an exception, free the model, close the store.
+        """End every request with an exception, free all models, close the store.
 
         Idempotent; cancelling it does not undo it.
 
@@ -205,7 +359,7 @@ class AsyncLlama:
             EventLoopError: Another event loop is at work with the client.
         """
         try:
-            await self._model.close()
+            await self._registry.close()
         finally:
             # Not where another event loop keeps the client.
             if self._store is not None and self.is_closed():
@@ -230,47 +384,45 @@ class AsyncLlama:
         return async_openai(self)
 
     def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._model.is_closed
+        """Whether `close` was called, of this client or a copy."""
+        return self._registry.is_closed
 
     async def __aenter__(self) -> Self:
-        return await self.load()
+        if self.is_closed():
+            raise ClientClosedError
+        # Several may not be wanted all at once, or not fit.
+        return await self.load() if self._registry.has_one else self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
 
-    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        model = getattr(self, "_model", None)
-        if model is not None and model.is_open:
-            _warn(f"unclosed {self!r}: use `async with` or `await client.close()`", ResourceWarning, source=self)
-
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._names[0]!r}{' closed' if self.is_closed() else ''}>"
+        names = ", ".join(map(repr, self._registry.names))
+        return f"<{type(self).__name__} {names}{' closed' if self.is_closed() else ''}>"
 
-    def _resolve(self, model: object) -> Model:
-        """Return the model of a name."""
-        if not isinstance(model, str):
-            raise bad_request("model", f"model is {shown(model)}, but must be text")
-        if model not in self._names and _ANY_NAME not in self._names:
-            raise model_not_found(model, list(self._names))
-        return self._model
+    @property
+    def _model(self) -> Model:
+        """The only model."""
+        return self._registry.only
 
-
-def _names(stem: str, alias: object) -> tuple[str, ...]:
-    aliases = (alias,) if isinstance(alias, str) else alias
-    if aliases is None:
-        aliases = ()
-    if not isinstance(aliases, Sequence) or not all(isinstance(name, str) and name for name in aliases):
-        raise OptionError("alias", alias, "a name, or a list of names")
-    return tuple(dict.fromkeys((stem, _DEFAULT_NAME, *aliases)))
+    def _named(self, model: str | None) -> Model:
+        return self._registry.only if model is None else self._registry.resolve(model)
 
 
 def _timeout_s(timeout: object) -> float | None:
-    from ._errors import BadRequestError
-
     try:
         return timeout_seconds(timeout, _DEFAULT_TIMEOUT_S)
     except BadRequestError:
         raise OptionError("timeout", timeout, "seconds from 0, an httpx.Timeout, or None") from None
+
+
+def _checked_retries(max_retries: object) -> int:
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise OptionError("max_retries", max_retries, "an integer from 0")
+    return max_retries
+
+
+def _is_cached(attribute: object) -> bool:
+    return isinstance(attribute, cached_property)

@@ -12,6 +12,8 @@ import atexit
 import enum
 import logging
 import threading
+import time
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from ._generation import End, Generation
 from ._pump import Pump, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ._abi import Request
     from ._options import EngineOptions
@@ -83,7 +85,9 @@ class Engine:
             self._native = NativeEngine(options)
         except NativeError as error:
             if error.status == Status.INVALID:
-                raise OptionError(error.param or "model", options.numbers.get(error.param), error.message) from None
+                # "<option> is <value>, must be <limit>": an OptionError puts the first part together itself.
+                limit = error.message.rpartition("must be ")[2]
+                raise OptionError(error.param or "model", options.given(error.param), limit) from None
             raise error_from_status(error.status, error.message, error.param, path=options.path) from None
         self._on_progress = on_progress
         self._state = _State.LOADING
@@ -92,6 +96,9 @@ class Engine:
         self._load_waits: set[_Change] = set()
         self._generations: dict[int, Generation] = {}
         self._close_waits: set[_Change] = set()
+        self._idle_waits: set[_Change] = set()
+        self._n_held = 0
+        self.idle_since = time.monotonic()
         # Guards the tie to a loop against a second thread that looks whether it may take the engine over.
         self._lock = threading.RLock()
         self._pump = Pump(self._native.wake_fd, self._drain, is_busy=self._is_busy, orphan=self._orphan)
@@ -107,6 +114,16 @@ class Engine:
     def is_open(self) -> bool:
         """Whether it holds native resources that nobody has begun to give back."""
         return self._native.is_open and not self.is_ending
+
+    @property
+    def is_freed(self) -> bool:
+        """Whether its memory was given back."""
+        return self._state is _State.CLOSED
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its model is loaded and nobody has a request in flight or under way to it."""
+        return self._state is _State.READY and not self._is_at_work()
 
     @property
     def is_forked(self) -> bool:
@@ -153,6 +170,21 @@ class Engine:
         if self._state is not _State.READY:
             raise ClientClosedError
 
+    async def wait_idle(self) -> None:
+        """Return when it is idle, or closed by somebody else. Nothing begins until the caller awaits."""
+        self.bind()
+        await self._wait_until(lambda: self.is_ending or not self._is_at_work(), self._idle_waits)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep it from being idle: from `wait_ready` until `submit` a request is known to nobody else."""
+        self._n_held += 1
+        try:
+            yield
+        finally:
+            self._n_held -= 1
+            self._rest()
+
     async def close(self) -> None:
         """Return when model and threads are gone. Cancelling it lets the closing go on."""
         self.bind()
@@ -172,10 +204,12 @@ class Engine:
                 await self._pump.wait(change)
         finally:
             waits.discard(change)
+            if waits is self._load_waits:
+                self._rest()
 
     def _enter(self, state: _State) -> None:
         self._state = state
-        for change in (*self._load_waits, *self._close_waits):
+        for change in (*self._load_waits, *self._close_waits, *self._idle_waits):
             if change.ready():
                 change.wake()
 
@@ -235,9 +269,20 @@ class Engine:
     def _expects_records(self) -> bool:
         return bool(self._generations) or self._state in (_State.LOADING, _State.CLOSING)
 
+    def _is_at_work(self) -> bool:
+        return bool(self._load_waits or self._n_held) or any(
+            not generation.closed for generation in self._generations.values()
+        )
+
     def _is_busy(self) -> bool:
-        waits = self._load_waits or self._close_waits
-        return bool(waits) or any(not generation.closed for generation in self._generations.values())
+        return bool(self._close_waits or self._idle_waits) or self._is_at_work()
+
+    def _rest(self) -> None:
+        """Note that it may have become idle."""
+        self.idle_since = time.monotonic()
+        for change in self._idle_waits:
+            if change.ready():
+                change.wake()
 
     def _orphan(self) -> None:
         for generation in self._generations.values():
@@ -245,6 +290,8 @@ class Engine:
             generation.cancel()
         self._load_waits.clear()
         self._close_waits.clear()
+        self._idle_waits.clear()
+        self._n_held = 0
 
     def _drain(self) -> None:
         records, blob, has_log = self._native.drain()
@@ -274,6 +321,8 @@ class Engine:
             _forward_log()
         if not generations:
             self._pump.watch(self._expects_records())
+        if self._idle_waits or not generations:
+            self._rest()
 
     def drain_unwatched(self) -> None:
         """Take the records that no loop will take."""

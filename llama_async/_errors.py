@@ -46,6 +46,7 @@ __all__ = [
     "completion_not_found",
     "error_from_status",
     "model_not_found",
+    "new_request_id",
     "route_error",
     "shown",
 ]
@@ -409,8 +410,13 @@ def _error_object(kind: _Kind, message: str, param: str | None) -> dict[str, obj
 def _reply(kind: _Kind, message: str, param: str | None, headers: Mapping[str, str] | None = None) -> APIStatusError:
     error = _error_object(kind, message, param)
     body = {"error": error}
-    reply = Reply(kind.status_code, body, {"x-request-id": f"req_{os.urandom(16).hex()}", **(headers or {})})
+    reply = Reply(kind.status_code, body, {"x-request-id": new_request_id(), **(headers or {})})
     return kind.error(f"Error code: {kind.status_code} - {message}", response=reply, body=error)
+
+
+def new_request_id() -> str:
+    """Return a fresh id of a request."""
+    return f"req_{os.urandom(16).hex()}"
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -15,11 +15,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ._errors import APIConnectionError, OpenAIError, bad_request, route_error, shown
+from ._errors import APIConnectionError, OpenAIError, bad_request, new_request_id, route_error, shown
 from ._models import BaseModel
 from ._stream import AsyncStream
 from ._types import not_given
-from ._wire import EventStream, error_reply, json_body, new_request_id
+from ._wire import EventStream, error_reply, json_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

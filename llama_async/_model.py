@@ -1,9 +1,12 @@
-"""A model file that is opened when first needed: once, however many wait for it, and again after a failed attempt."""
+"""A model file that is opened when first needed: once, however many wait for it, and again after a failed attempt.
+
+Knows no other models: where several share memory, `_registry` lets them in one by one and asks them to leave.
+"""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
@@ -13,13 +16,21 @@ from ._threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from ._options import EngineOptions
 
-__all__ = ["Model"]
+__all__ = ["Admission", "Model"]
 
 # Closing takes one aborted decode step and the freeing of memory. Past this it goes on without its caller.
 _CLOSE_TIMEOUT_S = 60
+
+
+class Admission(Protocol):
+    """Whom a model asks before it takes memory."""
+
+    def __call__(self, model: Model, options: EngineOptions, /) -> AbstractAsyncContextManager[None]:
+        """Return a context that is entered when there is room, and in which the model begins to load."""
 
 
 class Model:
@@ -28,13 +39,22 @@ class Model:
     Args:
         options: What to load and how.
         on_progress: Called in the loop's thread with the fraction loaded.
+        admission: Asked before it loads; `None`: it just loads.
     """
 
-    def __init__(self, options: EngineOptions, on_progress: Callable[[float], object] | None) -> None:
+    def __init__(
+        self,
+        options: EngineOptions,
+        on_progress: Callable[[float], object] | None,
+        admission: Admission | None = None,
+    ) -> None:
         self.options = options
         self._on_progress = on_progress
+        self._admission = admission
         self._engine: Engine | None = None
         self._closed = False
+        # Set while it waits to be idle, to be unloaded then: requests that come wait for this and load it anew.
+        self._leaving: anyio.Event | None = None
 
     @property
     def engine(self) -> Engine | None:
@@ -43,9 +63,29 @@ class Model:
         return engine if engine is not None and engine.is_ready else None
 
     @property
+    def is_available(self) -> bool:
+        """Whether `acquire` would not wait."""
+        return self.engine is not None and self._leaving is None
+
+    @property
     def is_open(self) -> bool:
-        """Whether it holds memory and threads."""
+        """Whether it holds memory and threads that nobody has begun to give back."""
         return self._engine is not None and self._engine.is_open
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether it holds memory, be it to give it back."""
+        return self._engine is not None and not self._engine.is_freed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is loaded, and no request is in flight or waits."""
+        return self._engine is not None and self._engine.is_idle
+
+    @property
+    def idle_since(self) -> float:
+        """When a request last ended, by `time.monotonic`; of use while it has memory."""
+        return self._engine.idle_since if self._engine is not None else 0.0
 
     @property
     def is_closed(self) -> bool:
@@ -73,18 +113,76 @@ class Model:
                     self._engine = None
                 continue
             if engine is None:
-                options = self.options
-                if "use_extra_buffers" not in options.numbers:
-                    if _extra_buffers.usable is None:
-                        await run_in_thread(_extra_buffers.find_out)
-                        continue
-                    options = options.with_number("use_extra_buffers", int(_extra_buffers.usable))
-                engine = self._engine = Engine(options, self._on_progress)
+                await self._open()
+                continue
+            if self._leaving is not None:
+                engine.bind()
+                await self._leaving.wait()
+                continue
             if engine.is_ready:
                 engine.bind()
             else:
                 await engine.wait_ready()
             return engine
+
+    async def _open(self) -> None:
+        """Begin to load, unless somebody else has done so when it may."""
+        options = self.options
+        if "use_extra_buffers" not in options.numbers:
+            if _extra_buffers.usable is None:
+                await run_in_thread(_extra_buffers.find_out)
+                return
+            options = options.with_number("use_extra_buffers", int(_extra_buffers.usable))
+        if self._admission is None:
+            self._engine = Engine(options, self._on_progress)
+            return
+        async with self._admission(self, options):
+            if self._engine is None and not self._closed:
+                self._engine = Engine(options, self._on_progress)
+
+    async def wait_idle(self) -> None:
+        """Return when no request is in flight or waits for it."""
+        if self._engine is not None and not self._engine.is_freed:
+            await self._engine.wait_idle()
+
+    async def unload(self) -> None:
+        """Give the memory back when no request is in flight. Those that come meanwhile wait, and load it again.
+
+        Cancelled before that, it stays loaded.
+
+        Raises:
+            EventLoopError: Another event loop is at work with it.
+        """
+        while self._leaving is not None:
+            await self._leaving.wait()
+        engine = self._engine
+        if engine is None:
+            return
+        engine.bind()
+        left = self._leaving = anyio.Event()
+        try:
+            await engine.wait_idle()
+            await engine.close()
+            if self._engine is engine:
+                self._engine = None
+        finally:
+            self._leaving = None
+            left.set()
+
+    def bind(self) -> None:
+        """Make it belong to the running event loop.
+
+        Raises:
+            EventLoopError: Another event loop is at work with it.
+        """
+        if self._engine is not None and not self._engine.is_forked:
+            self._engine.bind()
+
+    def close_soon(self) -> None:
+        """Begin to close: every request ends with an exception. Never blocks."""
+        self._closed = True
+        if self._engine is not None:
+            self._engine.close_soon()
 
     async def close(self) -> None:
         """End every request and free the model. Idempotent; cancelling it lets the closing go on by itself.
@@ -105,10 +203,8 @@ class Model:
 
     def abandon(self) -> None:
         """Begin to close. Never blocks and needs no loop; finalizers call it."""
-        self._closed = True
         self._on_progress = None
-        if self._engine is not None:
-            self._engine.close_soon()
+        self.close_soon()
 
 
 class _ExtraBuffers:

@@ -38,7 +38,7 @@ def async_openai(client: AsyncLlama) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
         api_key=_API_KEY,
         base_url=_BASE_URL,
-        timeout=openai.not_given if client.timeout is not_given else client.timeout,  # type: ignore[arg-type]
+        timeout=client.timeout,  # type: ignore[arg-type]
         max_retries=client.max_retries,
         http_client=httpx2.AsyncClient(transport=AsyncTransport(client)),
     )

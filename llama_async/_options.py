@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard
+
+from typing_extensions import Required
 
 from ._errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["EngineOptions", "engine_options"]
+__all__ = ["EngineOptions", "ModelOptions", "engine_options", "model_options"]
 
 _INT32_MAX = 2**31 - 1
 
@@ -70,14 +73,77 @@ class EngineOptions:
         """The name a model is known by: its file's name without the suffix."""
         return Path(self.path).stem
 
+    def given(self, name: str) -> object:
+        """Return the value of an option, for an error text."""
+        return self.tensor_split if name == "tensor_split" else self.texts.get(name, self.numbers.get(name))
+
     def with_number(self, name: str, value: float) -> EngineOptions:
         """Return these options with one more field set."""
         return replace(self, numbers=MappingProxyType({**self.numbers, name: value}))
 
 
+class ModelOptions(TypedDict, total=False):
+    """One of several models: its path, and what differs from the options of the client, which has their meanings."""
+
+    path: Required[str | os.PathLike[str]]
+    n_ctx: int | None
+    n_parallel: int | None
+    n_batch: int | None
+    n_ubatch: int | None
+    n_threads: int | None
+    n_threads_batch: int | None
+    n_gpu_layers: int
+    devices: str | Sequence[str] | None
+    split_mode: Literal["none", "layer", "row", "tensor"] | None
+    main_gpu: int | None
+    tensor_split: Sequence[float] | None
+    flash_attention: bool | None
+    kv_unified: bool | None
+    type_k: str | None
+    type_v: str | None
+    use_mmap: bool | None
+    use_mlock: bool | None
+    use_extra_buffers: bool | None
+    check_tensors: bool | None
+    swa_full: bool | None
+    offload_kqv: bool | None
+    rope_freq_base: float | None
+    rope_freq_scale: float | None
+    pooling: Literal["mean", "cls", "last", "rank"] | None
+    chat_template: str | None
+    max_queue: int | None
+
+
+def model_options(label: str, given: object, defaults: Mapping[str, Any]) -> EngineOptions:
+    """Check the options of one model.
+
+    Args:
+        label: What error texts call it.
+        given: Its path, or a mapping of `path` and options.
+        defaults: Every option of the client, which the mapping overrides.
+
+    Raises:
+        OptionError: An option has a wrong type or value.
+    """
+    if not isinstance(given, Mapping):
+        return engine_options(given, label=label, **defaults)
+    for name in given:
+        if name != "path" and name not in defaults:
+            raise OptionError(label, name, f"a mapping of path and any of {', '.join(defaults)}")
+    options = {**defaults, **given}
+    path = options.pop("path", None)
+    try:
+        return engine_options(path, label=f"{label}['path']", **options)
+    except OptionError as error:
+        if error.param not in given:
+            raise
+        raise OptionError(f"{label}[{error.param!r}]", error.value, error.limit) from None
+
+
 def engine_options(
-    model: str | os.PathLike[str],
+    model: object,
     *,
+    label: str = "model",
     split_mode: str | None,
     flash_attention: bool | None,
     tensor_split: Sequence[float] | None,
@@ -116,7 +182,7 @@ def engine_options(
     if devices is not None:
         texts["devices"] = _devices(devices)
     return EngineOptions(
-        path=_path(model),
+        path=_path(label, model),
         numbers=MappingProxyType(numbers),
         texts=MappingProxyType(texts),
         tensor_split=() if tensor_split is None else _shares(tensor_split),
@@ -124,12 +190,12 @@ def engine_options(
     )
 
 
-def _path(model: object) -> str:
+def _path(label: str, model: object) -> str:
     if not isinstance(model, (str, os.PathLike)):
-        raise OptionError("model", model, "the path of a GGUF file")
+        raise OptionError(label, model, "the path of a GGUF file")
     path = os.fspath(model)
     if not isinstance(path, str) or not path or "\0" in path:
-        raise OptionError("model", path, "the path of a GGUF file, without NUL characters")
+        raise OptionError(label, path, "the path of a GGUF file, without NUL characters")
     return path
 
 

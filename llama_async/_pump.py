@@ -20,7 +20,7 @@ from ._errors import EventLoopError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Pump", "Source", "Waker", "running_loop"]
+__all__ = ["Pump", "Source", "Waker", "loop_has_ended", "running_loop"]
 
 
 class Waker(Protocol):
@@ -70,6 +70,21 @@ class _Bell:
         await self._event.wait()
 
 
+class _Nap:
+    """The `Waker` of a leader: ends its wait for the descriptor, so that it looks again."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: anyio.CancelScope) -> None:
+        self._scope = scope
+
+    def done(self) -> bool:
+        return self._scope.cancel_called
+
+    def set_result(self, _result: None, /) -> None:
+        self._scope.cancel()
+
+
 class Pump:
     """One engine's tie to an event loop.
 
@@ -98,7 +113,7 @@ class Pump:
     @property
     def has_ended(self) -> bool:
         """Whether its loop has ended for good, or it never had one."""
-        return self._loop is None or _has_ended(self._loop)
+        return self._loop is None or loop_has_ended(self._loop)
 
     @property
     def is_watched(self) -> bool:
@@ -115,7 +130,7 @@ class Pump:
         if loop is self._loop:
             return
         if self._loop is not None:
-            if _has_ended(self._loop):
+            if loop_has_ended(self._loop):
                 # asyncio.run() ended with answers under way. Its selector is gone, nothing is left to unregister.
                 self._orphan()
             elif self._reading or self._leader is not None or self._is_busy():
@@ -162,9 +177,13 @@ class Pump:
                 self._leader = source
                 try:
                     while not source.ready():
-                        await anyio.wait_readable(self._fd)
+                        # What it waits for may come to pass without a record: somebody else leaves the engine.
+                        with anyio.CancelScope() as scope:
+                            source.waker = _Nap(scope)
+                            await anyio.wait_readable(self._fd)
                         self._drain()
                 finally:
+                    source.waker = None
                     self._leader = None
             else:
                 bell = self._followers[source] = _Bell()
@@ -194,7 +213,8 @@ def running_loop() -> object:
     return asyncio.get_running_loop()
 
 
-def _has_ended(loop: Any) -> bool:
+def loop_has_ended(loop: Any) -> bool:
+    """Return whether a loop, as `running_loop` identifies it, will never run again."""
     if isinstance(loop, asyncio.AbstractEventLoop):
         return loop.is_closed()
     trio: Any = sys.modules["trio"]

@@ -31,7 +31,7 @@ class AsyncAPIResource:
 
     def _model(self, name: object) -> Model:
         """Return the model of a name, or raise NotFoundError."""
-        return self._client._resolve(name)  # noqa: SLF001 (a client and its resources are one)
+        return self._client._registry.resolve(name)  # noqa: SLF001 (a client and its resources are one)
 
     def _timeout(self, timeout: object) -> float | None:
         """Return seconds: what the call was given, or the client's."""

@@ -58,23 +58,23 @@ async def submit(
     if timeout_s is not None and timeout_s <= 0:
         raise APITimeoutError(None)
     engine = await _acquire(model, timeout_s)
-    if prompt.n_chars <= _ENCODE_HERE_CHARS and not bias.is_long:
-        segments, biases = prompt.encode(), bias.encode()
-    else:
-        segments, biases = await run_in_thread(lambda: (prompt.encode(), bias.encode()))
-        # Another task may have closed the client meanwhile, or its loop given the engine away.
-        engine = await _acquire(model, timeout_s)
-    if timeout_s is None:
-        silence_s = 0.0
-    elif RequestFlag.STREAM in request.flags:
-        silence_s = timeout_s
-    else:
-        silence_s = max(timeout_s - (time.monotonic() - started), 1e-3)
-    return engine, engine.submit(replace(request, segments=segments, logit_bias=biases, timeout_s=silence_s))
+    # No await between the two: what is not held may be unloaded to make room for another model.
+    with engine.held():
+        if prompt.n_chars <= _ENCODE_HERE_CHARS and not bias.is_long:
+            segments, biases = prompt.encode(), bias.encode()
+        else:
+            segments, biases = await run_in_thread(lambda: (prompt.encode(), bias.encode()))
+        if timeout_s is None:
+            silence_s = 0.0
+        elif RequestFlag.STREAM in request.flags:
+            silence_s = timeout_s
+        else:
+            silence_s = max(timeout_s - (time.monotonic() - started), 1e-3)
+        return engine, engine.submit(replace(request, segments=segments, logit_bias=biases, timeout_s=silence_s))
 
 
 async def _acquire(model: Model, timeout_s: float | None) -> Engine:
-    if timeout_s is None or model.engine is not None:
+    if timeout_s is None or model.is_available:
         return await model.acquire()
     try:
         with anyio.fail_after(timeout_s):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio.lowlevel
 
+from ._errors import new_request_id
 from ._models import add_request_id, make_builder
-from ._wire import new_request_id
 
 if TYPE_CHECKING:
     from ._generation import Delta, End

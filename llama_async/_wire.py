@@ -6,7 +6,6 @@ Knows neither resources nor transports; raw responses, the in-process transport 
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ._errors import (
@@ -16,6 +15,7 @@ from ._errors import (
     APITimeoutError,
     ClientClosedError,
     OpenAIError,
+    new_request_id,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ._models import BaseModel
 
-__all__ = ["ErrorReply", "EventStream", "error_event", "error_object", "error_reply", "json_body", "new_request_id"]
+__all__ = ["ErrorReply", "EventStream", "error_event", "error_object", "error_reply", "json_body"]
 
 _DONE = b"data: [DONE]\n\n"
 _KEPT_HEADERS = ("allow", "retry-after", "x-request-id")
@@ -132,11 +132,6 @@ def error_reply(error: OpenAIError) -> ErrorReply:
         headers["x-should-retry"] = "false"
     headers.setdefault("x-request-id", new_request_id())
     return ErrorReply(status_code, headers, _error_json(error))
-
-
-def new_request_id() -> str:
-    """Return an id for a request that has none yet."""
-    return f"req_{os.urandom(16).hex()}"
 
 
 def _error_json(error: OpenAIError) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import re
 
@@ -41,6 +42,11 @@ def test_values_are_those_of_the_header(mirror: type[enum.IntEnum]) -> None:
 @pytest.mark.parametrize("mirror", C_ENUMS, ids=lambda mirror: mirror.__name__)
 def test_no_value_of_the_header_is_missing(mirror: type[enum.IntEnum]) -> None:
     assert sorted(ffi.typeof(C_ENUMS[mirror]).elements) == sorted(int(member) for member in mirror)
+
+
+def test_stats_have_every_counter() -> None:
+    names = [name for name, _ in ffi.typeof("la_stats").fields if name != "struct_size"]
+    assert [field.name for field in dataclasses.fields(_abi.ModelStats)] == names
 
 
 def test_limits() -> None:

@@ -178,7 +178,7 @@ async def test_aliases(model_path: Path) -> None:
 @anyio_test
 async def test_a_star_takes_any_name_and_unknown_names_need_no_model() -> None:
     client = AsyncLlama("/no/such/file.gguf", alias="*")
-    assert client._resolve("whatever") is client._model
+    assert client._registry.resolve("whatever") is client._model
     plain = AsyncLlama("/no/such/file.gguf")
     # The name is looked at before anything else: before the messages, and before the file.
     with pytest.raises(NotFoundError):

@@ -272,6 +272,14 @@ typedef struct la_stats {
     double sample_s;      /* seconds sampling and building text */
 } la_stats;
 
+/* What an engine takes, main memory and devices together. */
+typedef struct la_memory {
+    size_t struct_size;
+    uint64_t weights_bytes; /* mapped from the file, read, or repacked */
+    uint64_t context_bytes; /* KV cache and recurrent state */
+    uint64_t compute_bytes; /* buffers of the compute graph */
+} la_memory;
+
 /* A bare llama_decode loop over the same model: the ceiling for benchmarks. */
 typedef struct la_bare_params {
     size_t struct_size;
@@ -306,6 +314,10 @@ LA_API size_t la_log_drain(char *buffer, size_t capacity) LA_NOEXCEPT;
 /* -- engine -------------------------------------------------------------------------------------------------- */
 
 LA_API void la_engine_params_init(la_engine_params *params) LA_NOEXCEPT;
+/* What an engine opened with these parameters would take, without opening one: weights, KV cache and compute buffers, not
+ * the context of embeddings, nor what requests and the process need beside them. Reads the file's metadata: blocks for
+ * tens of milliseconds or more, so not for an event loop. LA_ERR_LOAD as the READY record has it. */
+LA_API la_status la_engine_estimate(const la_engine_params *params, la_memory *out) LA_NOEXCEPT;
 /* Starts the threads and begins to load; returns at once. LOADING and READY records follow. */
 LA_API la_status la_engine_open(const la_engine_params *params, la_engine **out) LA_NOEXCEPT;
 /* A descriptor that polls readable while records wait. Owned by the engine. */

@@ -2,6 +2,7 @@
 
 from .chat import AsyncChat, AsyncCompletions
 from .embeddings import AsyncEmbeddings
+from .models import AsyncModels
 from .rerank import AsyncRerank
 
-__all__ = ["AsyncChat", "AsyncCompletions", "AsyncEmbeddings", "AsyncRerank"]
+__all__ = ["AsyncChat", "AsyncCompletions", "AsyncEmbeddings", "AsyncModels", "AsyncRerank"]

@@ -6,6 +6,7 @@
 #include "doctor/build_info.h"
 #include "doctor/self_test.h"
 #include "engine/engine.h"
+#include "engine/estimate.h"
 #include "log/log_ring.h"
 
 #include <new>
@@ -144,6 +145,14 @@ la_status la_engine_open(const la_engine_params * params, la_engine ** out) noex
         la::install_log();
         non_null(out) = nullptr;
         *out = new la_engine(la::EngineConfig(sized(params, "params")));
+    });
+}
+
+la_status la_engine_estimate(const la_engine_params * params, la_memory * out) noexcept {
+    return guarded([&] {
+        la::install_log();
+        sized(out, "out");
+        *out = la::estimate(la::EngineConfig(sized(params, "params")));
     });
 }
 

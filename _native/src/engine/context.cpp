@@ -169,8 +169,10 @@ static Context create(const Model & model, const llama_context_params & params, 
     return context;
 }
 
-Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads) {
-    check_memory(model, config, shape);
+Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads, bool dry) {
+    if (!dry) {
+        check_memory(model, config, shape);
+    }
     llama_context_params params = common_params(config, threads);
     params.n_ctx = static_cast<uint32_t>(shape.n_ctx) * static_cast<uint32_t>(shape.n_parallel);
     params.n_seq_max = static_cast<uint32_t>(shape.n_parallel);

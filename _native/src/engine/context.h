@@ -45,8 +45,10 @@ bool forgets_window(const Model & model, const EngineConfig & config);
 // them in the context's output buffer, once it is needed, and in the compute buffer.
 int32_t max_scored(const Model & model);
 
-// Throws Error: LA_ERR_MEMORY (checked before anything is allocated), LA_ERR_LOAD.
-Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads);
+// Throws Error: LA_ERR_MEMORY (checked before anything is allocated), LA_ERR_LOAD. `dry`: of a model loaded dry; whether
+// the memory is there is not asked.
+Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads,
+                     bool dry = false);
 
 struct EmbeddingShape {
     enum llama_pooling_type pooling; // NONE: the rows of all tokens come out

@@ -31,6 +31,14 @@ static void require(bool ok, const char * param, int64_t value, const char * lim
     }
 }
 
+static std::string device_names() {
+    std::string names;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        names += (i > 0 ? ", " : "") + std::string(ggml_backend_dev_name(ggml_backend_dev_get(i)));
+    }
+    return names;
+}
+
 EngineConfig::EngineConfig(const la_engine_params & params)
     : raw(params),
       model_path(to_string(params.model_path)),
@@ -65,12 +73,15 @@ EngineConfig::EngineConfig(const la_engine_params & params)
     std::istringstream names(to_string(params.devices));
     for (std::string name; std::getline(names, name, ',');) {
         if (!ggml_backend_dev_by_name(name.c_str())) {
-            throw Error(LA_ERR_INVALID, "devices names an unknown device: " + name, "devices");
+            throw Error(LA_ERR_INVALID, "devices names \"" + name + "\", must be among " + device_names(), "devices");
         }
         devices.push_back(name);
     }
     if (params.n_tensor_split > llama_max_devices()) {
-        throw Error(LA_ERR_INVALID, "tensor_split has more entries than llama.cpp supports devices", "tensor_split");
+        throw Error(LA_ERR_INVALID,
+                    "tensor_split has " + std::to_string(params.n_tensor_split) + " shares, must be at most " +
+                        std::to_string(llama_max_devices()) + " shares",
+                    "tensor_split");
     }
     if (params.n_tensor_split > 0) {
         tensor_split.assign(params.tensor_split, params.tensor_split + params.n_tensor_split);
@@ -169,7 +180,7 @@ static void check_template(const std::string & source) {
     }
 }
 
-std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::function<bool(float)> & progress) {
+std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::function<bool(float)> & progress, bool dry) {
     check_file(config.model_path);
     const bool rank_head = check_tensor_types(config.model_path);
     llama_model_params params = llama_model_default_params();
@@ -188,7 +199,11 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     params.load_mode = config.raw.use_mmap ? (config.raw.use_mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
                                            : (config.raw.use_mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
     params.use_extra_bufts = config.raw.use_extra_buffers != 0;
-    params.check_tensors = config.raw.check_tensors != 0;
+    params.check_tensors = config.raw.check_tensors != 0 && !dry;
+    params.no_alloc = dry;
+    if (dry) {
+        params.load_mode = LLAMA_LOAD_MODE_NONE; // upstream maps the file otherwise
+    }
     struct Progress {
         const std::function<bool(float)> & report;
         bool stopped = false;
@@ -227,6 +242,9 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     model->rank_head_ = rank_head;
     model->n_swa_ = llama_model_n_swa(weights);
     model->recurrent_ = llama_model_is_recurrent(weights) || llama_model_is_hybrid(weights);
+    if (dry) {
+        return model;
+    }
     model->index_vocab();
     model->init_sampling_defaults();
     try {

@@ -29,8 +29,10 @@ struct EngineConfig {
 class Model {
   public:
     // Loads on the calling thread. `progress` gets 0..1 and returns false to stop. Throws Error: LA_ERR_LOAD with the
-    // path and upstream's reason, LA_ERR_CLOSED when stopped.
-    static std::shared_ptr<Model> load(const EngineConfig & config, const std::function<bool(float)> & progress);
+    // path and upstream's reason, LA_ERR_CLOSED when stopped. `dry`: reads the metadata and allocates nothing, for
+    // `estimate`; such a model has no pieces, templates or weights.
+    static std::shared_ptr<Model> load(const EngineConfig & config, const std::function<bool(float)> & progress,
+                                       bool dry = false);
 
     llama_model * weights() const { return weights_.get(); }
     const llama_vocab * vocab() const { return vocab_; }
