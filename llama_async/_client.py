@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ._model import Model
     from ._options import ModelOptions
+    from .resources.raw import AsyncLlamaWithRawResponse, AsyncLlamaWithStreamedResponse
 
 __all__ = ["AsyncLlama"]
 
@@ -298,6 +299,20 @@ class AsyncLlama:
     def models(self) -> AsyncModels:
         """The models this client knows."""
         return AsyncModels(self)
+
+    @cached_property
+    def with_raw_response(self) -> AsyncLlamaWithRawResponse:
+        """The same resources, returning the response around the result: its headers, its bytes, its id."""
+        from .resources.raw import AsyncLlamaWithRawResponse
+
+        return AsyncLlamaWithRawResponse(self)
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncLlamaWithStreamedResponse:
+        """The same resources, returning a context of a response whose body is read when asked for."""
+        from .resources.raw import AsyncLlamaWithStreamedResponse
+
+        return AsyncLlamaWithStreamedResponse(self)
 
     async def load(self, model: str | None = None) -> Self:
         """Load a model, unless it is loaded.

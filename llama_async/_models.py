@@ -270,6 +270,11 @@ def _default(field: FieldInfo) -> Any:
     return None if value is PydanticUndefined else value
 
 
+def construct_type(value: object, type_: Any) -> Any:
+    """Give decoded JSON the shape of a type, as far as it has it; what does not fit stays as it is."""
+    return _coerce(value, type_)
+
+
 def _coerce(value: Any, annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> Any:
     """Give `value` the shape `annotation` asks for as far as it has it; what does not fit is returned unchanged."""
     original = annotation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from llama_async._inputs import embedding_request
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from httpx import Timeout
 
     from llama_async._types import Body, Headers, NotGiven, Omit, Query, SequenceNotStr
+    from llama_async.resources.raw import AsyncEmbeddingsWithRawResponse, AsyncEmbeddingsWithStreamingResponse
     from llama_async.types import CreateEmbeddingResponse, EmbeddingModel
 
 __all__ = ["AsyncEmbeddings"]
@@ -23,6 +25,20 @@ __all__ = ["AsyncEmbeddings"]
 
 class AsyncEmbeddings(AsyncAPIResource):
     """Texts as vectors."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncEmbeddingsWithRawResponse:
+        """The same methods, returning the response around the result: its headers, its bytes, its id."""
+        from llama_async.resources.raw import AsyncEmbeddingsWithRawResponse
+
+        return AsyncEmbeddingsWithRawResponse(self)
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncEmbeddingsWithStreamingResponse:
+        """The same methods, returning a context of a response whose body is read when asked for."""
+        from llama_async.resources.raw import AsyncEmbeddingsWithStreamingResponse
+
+        return AsyncEmbeddingsWithStreamingResponse(self)
 
     async def create(
         self,

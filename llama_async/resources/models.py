@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from llama_async._types import Body, Headers, NotGiven, Query
     from llama_async.pagination import AsyncPage, AsyncPaginator
+    from llama_async.resources.raw import AsyncModelsWithRawResponse, AsyncModelsWithStreamingResponse
 
 __all__ = ["AsyncModels"]
 
@@ -28,6 +30,20 @@ _OWNER = "llama-async"
 
 class AsyncModels(AsyncAPIResource):
     """The models a client knows, by each of their names."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncModelsWithRawResponse:
+        """The same methods, returning the response around the result: its headers, its bytes, its id."""
+        from llama_async.resources.raw import AsyncModelsWithRawResponse
+
+        return AsyncModelsWithRawResponse(self)
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncModelsWithStreamingResponse:
+        """The same methods, returning a context of a response whose body is read when asked for."""
+        from llama_async.resources.raw import AsyncModelsWithStreamingResponse
+
+        return AsyncModelsWithStreamingResponse(self)
 
     async def retrieve(
         self,

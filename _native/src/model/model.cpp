@@ -243,6 +243,7 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     model->n_swa_ = llama_model_n_swa(weights);
     model->recurrent_ = llama_model_is_recurrent(weights) || llama_model_is_hybrid(weights);
     if (dry) {
+        model->pieces_.resize(llama_vocab_n_tokens(model->vocab_)); // for n_vocab()
         return model;
     }
     model->index_vocab();

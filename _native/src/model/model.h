@@ -30,7 +30,7 @@ class Model {
   public:
     // Loads on the calling thread. `progress` gets 0..1 and returns false to stop. Throws Error: LA_ERR_LOAD with the
     // path and upstream's reason, LA_ERR_CLOSED when stopped. `dry`: reads the metadata and allocates nothing, for
-    // `estimate`; such a model has no pieces, templates or weights.
+    // `estimate`; such a model has neither weights nor templates, and its pieces are empty.
     static std::shared_ptr<Model> load(const EngineConfig & config, const std::function<bool(float)> & progress,
                                        bool dry = false);
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, overload
 
 from llama_async._assemble import ChatAssembler
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llama_async._model import Model
     from llama_async._recording import Keep
     from llama_async._types import Body, Headers, NotGiven, Omit, Query, SequenceNotStr
+    from llama_async.resources.raw import AsyncCompletionsWithRawResponse, AsyncCompletionsWithStreamingResponse
     from llama_async.types.chat import (
         ChatCompletion,
         ChatCompletionAudioParam,
@@ -41,6 +43,20 @@ __all__ = ["AsyncCompletions"]
 
 class AsyncCompletions(AsyncParsedCompletions, AsyncStoredCompletions):
     """Answers to conversations."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncCompletionsWithRawResponse:
+        """The same methods, returning the response around the result: its headers, its bytes, its id."""
+        from llama_async.resources.raw import AsyncCompletionsWithRawResponse
+
+        return AsyncCompletionsWithRawResponse(self)
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncCompletionsWithStreamingResponse:
+        """The same methods, returning a context of a response whose body is read when asked for."""
+        from llama_async.resources.raw import AsyncCompletionsWithStreamingResponse
+
+        return AsyncCompletionsWithStreamingResponse(self)
 
     @overload
     async def create(

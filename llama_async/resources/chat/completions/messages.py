@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from llama_async._errors import completion_not_found
@@ -18,12 +19,27 @@ if TYPE_CHECKING:
     from httpx import Timeout
 
     from llama_async._types import Body, Headers, NotGiven, Omit, Query
+    from llama_async.resources.raw import AsyncMessagesWithRawResponse, AsyncMessagesWithStreamingResponse
 
 __all__ = ["AsyncMessages"]
 
 
 class AsyncMessages(AsyncAPIResource):
     """The conversations that stored completions answer."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncMessagesWithRawResponse:
+        """The same methods, returning the response around the result: its headers, its bytes, its id."""
+        from llama_async.resources.raw import AsyncMessagesWithRawResponse
+
+        return AsyncMessagesWithRawResponse(self)
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncMessagesWithStreamingResponse:
+        """The same methods, returning a context of a response whose body is read when asked for."""
+        from llama_async.resources.raw import AsyncMessagesWithStreamingResponse
+
+        return AsyncMessagesWithStreamingResponse(self)
 
     def list(
         self,
