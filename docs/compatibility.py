@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llama_async._compat import ENDPOINTS, EXTRA_BODY_PARAMETERS
+from llama_async._compat import CLIENT_PARAMETERS, ENDPOINTS, EXTRA_BODY_PARAMETERS
 
 PAGE = Path(__file__).with_suffix(".md")
 
@@ -17,6 +17,7 @@ What becomes of every parameter of `openai` 3.54.0's methods, and of ours. The t
 * **honoured**: it does what openai's documentation says.
 * **no effect**: accepted; it cannot change an answer that is computed in this process.
 * **rejected**: a BadRequestError names it, unless its value asks for nothing.
+* **absent**: a TypeError, as for any unknown name.
 
 Where a request says nothing about sampling, llama.cpp's defaults hold (temperature 0.8, top_k 40, top_p 0.95, min_p
 0.05), overridden by what the GGUF recommends.
@@ -49,6 +50,15 @@ def render() -> str:
             f" {', '.join(endpoint.removesuffix('.create') for endpoint in extra.endpoints if endpoint in ENDPOINTS)} |"
             f" {extra.note} |"
         )
+    lines += [
+        "",
+        "## The client\n",
+        "Arguments of `AsyncOpenAI` and of its `copy` and `with_options`. Those of `AsyncLlama` beside them are in its",
+        "docstring.\n",
+        "| argument | effect | note |",
+        "|---|---|---|",
+    ]
+    lines += [f"| `{name}` | {given.effect.value} | {given.note} |" for name, given in CLIENT_PARAMETERS.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHAT",
+    "CLIENT_PARAMETERS",
     "COMPLETIONS",
     "EMBEDDINGS",
     "ENDPOINTS",
@@ -37,6 +38,7 @@ class Effect(enum.Enum):
     HONOURED = "honoured"
     NO_EFFECT = "no effect"
     REJECTED = "rejected"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,36 @@ _EMBEDDINGS_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
 
 ENDPOINTS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType(
     {CHAT: _CHAT_PARAMETERS, EMBEDDINGS: _EMBEDDINGS_PARAMETERS}
+)
+
+
+_ABSENT = Effect.ABSENT
+
+# Of the constructor of openai's client, and of its `copy`.
+CLIENT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {
+        "api_key": Parameter(
+            _NO_EFFECT, "kept as `client.api_key`; no environment is read, no function called"
+        ),
+        "admin_api_key": Parameter(_ABSENT, "there is nothing to administer"),
+        "workload_identity": Parameter(_ABSENT, "there is nobody to identify to"),
+        "organization": Parameter(_NO_EFFECT, "kept as an attribute"),
+        "project": Parameter(_NO_EFFECT, "kept as an attribute"),
+        "webhook_secret": Parameter(_ABSENT, "no webhooks"),
+        "provider": Parameter(_ABSENT, "the model's file says who answers"),
+        "base_url": Parameter(_NO_EFFECT, "stands in the URLs that raw responses show"),
+        "data_residency": Parameter(_ABSENT, "nothing leaves the process"),
+        "websocket_base_url": Parameter(_ABSENT, "no WebSockets"),
+        "timeout": Parameter(_HONOURED, "seconds, or the read part of an httpx.Timeout; 600 by default"),
+        "max_retries": Parameter(_NO_EFFECT, "there is nothing to retry; `as_openai()` takes it over"),
+        "default_headers": Parameter(_NO_EFFECT, "stand in the requests that raw responses show"),
+        "default_query": Parameter(_NO_EFFECT, "there is no HTTP"),
+        "http_client": Parameter(
+            _ABSENT, "whoever passes one wants something of HTTP, such as a proxy or a mock, that would not happen"
+        ),
+        "set_default_headers": Parameter(_NO_EFFECT, "of `copy`: replaces default_headers"),
+        "set_default_query": Parameter(_NO_EFFECT, "of `copy`: there is no HTTP"),
+    }
 )
 
 

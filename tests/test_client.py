@@ -106,6 +106,89 @@ def test_default_timeout_is_openais() -> None:
     assert AsyncLlama("x.gguf", timeout=httpx.Timeout(1, read=7))._timeout_s == 7
 
 
+def test_timeout_of_the_client() -> None:
+    client = AsyncLlama("x.gguf")
+    assert client.timeout == httpx.Timeout(600, connect=5)
+    client.timeout = 7
+    assert (client.timeout, client._timeout_s) == (7, 7)
+    with pytest.raises(OptionError):
+        client.timeout = -1
+    assert client.timeout == 7
+
+
+def test_arguments_of_openais_client() -> None:
+    client = AsyncLlama("x.gguf", api_key="sk-x", organization="o", project="p", base_url="http://h/v1")
+    assert (client.api_key, client.organization, client.project, client.base_url) == ("sk-x", "o", "p", "http://h/v1")
+    assert AsyncLlama("x.gguf").api_key == ""
+    wrong: Any = {"http_client": None}
+    with pytest.raises(TypeError):
+        AsyncLlama("x.gguf", **wrong)
+
+
+def test_a_copy_has_what_it_was_not_given() -> None:
+    class Mine(AsyncLlama):
+        extra = 0
+
+    client = Mine("x.gguf", timeout=5, max_retries=4, default_headers={"a": "1"}, default_query={"q": 1}, project="p")
+    client.extra = 3
+    chat = client.chat
+    same = client.copy()
+    assert type(same) is Mine
+    assert (same.timeout, same.max_retries, same.extra, same.project) == (5, 4, 3, "p")
+    assert same.chat is not chat
+    assert same.chat._client is same
+    other = client.with_options(timeout=None, max_retries=0, default_headers={"b": "2"}, set_default_query={"r": 2})
+    assert (other.timeout, other._timeout_s, other.max_retries) == (None, None, 0)
+    assert other.default_headers["a"] == "1"
+    assert other.default_headers["b"] == "2"
+    assert other.default_query == {"r": 2}
+    assert "a" not in client.copy(set_default_headers={"c": "3"}).default_headers
+    assert (client.timeout, client.default_query) == (5, {"q": 1})
+    for name in ("headers", "query"):
+        both: Any = {f"default_{name}": {}, f"set_default_{name}": {}}
+        with pytest.raises(ValueError, match="exclude each other"):
+            client.copy(**both)
+    with pytest.raises(OptionError):
+        client.with_options(timeout=-1)
+
+
+@anyio_test
+async def test_copies_share_the_model_and_its_end(model_path: Path) -> None:
+    client = AsyncLlama(model_path, **CLIENT_OPTIONS)
+    answer = await client.with_options(timeout=60).chat.completions.create(
+        model="default", messages=QUESTION, max_tokens=1
+    )
+    assert answer.choices
+    stats = client.stats()
+    assert stats is not None
+    assert (stats.n_requests, stats.n_parallel) == (1, CLIENT_OPTIONS["n_parallel"])
+    gc.collect()
+    assert client.stats() is not None
+    await client.copy().close()
+    assert client.is_closed()
+    assert client.stats() is None
+    with pytest.raises(ClientClosedError):
+        await client.chat.completions.create(model="default", messages=QUESTION)
+
+
+@anyio_test
+@pytest.mark.parametrize(
+    ("option", "value", "limit"),
+    [("devices", "Nope", "among CPU"), ("tensor_split", [1.0] * 500, "at most"), ("n_batch", 2**30, "at most 1048576")],
+)
+async def test_an_option_the_engine_refuses_says_what_there_is(
+    model_path: Path, option: str, value: Any, limit: str
+) -> None:
+    client = AsyncLlama(model_path, **{option: value})
+    with pytest.raises(OptionError) as caught:
+        await client.load()
+    assert caught.value.param == option
+    assert limit in caught.value.limit
+    assert str(caught.value).startswith(f"{option} is ")
+    assert str(caught.value).count("must be") == 1
+    await client.close()
+
+
 @anyio_test
 async def test_first_request_loads(model_path: Path) -> None:
     client = AsyncLlama(model_path, **CLIENT_OPTIONS)

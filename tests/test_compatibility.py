@@ -8,9 +8,11 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
-from llama_async._compat import ENDPOINTS, EXTRA_BODY_PARAMETERS
+import llama_async
+from llama_async._compat import CLIENT_PARAMETERS, ENDPOINTS, EXTRA_BODY_PARAMETERS, Effect
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -52,3 +54,21 @@ def test_extra_parameters_shadow_none_of_openais() -> None:
     for name, extra in EXTRA_BODY_PARAMETERS.items():
         for endpoint in extra.endpoints:
             assert name not in ENDPOINTS.get(endpoint, {})
+
+
+def test_the_clients_table_has_every_argument() -> None:
+    theirs = [inspect.signature(method).parameters for method in (openai.AsyncOpenAI.__init__, openai.AsyncOpenAI.copy)]
+    names = {name for parameters in theirs for name in parameters if name != "self" and not name.startswith("_")}
+    assert names == set(CLIENT_PARAMETERS)
+
+
+@pytest.mark.parametrize("name", ["__init__", "copy"])
+def test_arguments_of_the_client_are_openais(name: str) -> None:
+    ours = parameters(getattr(llama_async.AsyncLlama, name))
+    theirs = parameters(getattr(openai.AsyncOpenAI, name))
+    accepted = {known for known, given in CLIENT_PARAMETERS.items() if given.effect is not Effect.ABSENT}
+    assert {item for item in ours if item[0] in CLIENT_PARAMETERS} == {item for item in theirs if item[0] in accepted}
+
+
+def test_with_options_is_copy() -> None:
+    assert llama_async.AsyncLlama.with_options is llama_async.AsyncLlama.copy
