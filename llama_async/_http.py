@@ -147,6 +147,8 @@ class Router:
         except OpenAIError as error:
             status_code, error_headers, body = error_reply(error)
             headers = dict(error_headers)
+        if isinstance(body, bytes):
+            headers["content-length"] = str(len(body))
         # Of a stream: until its first token.
         headers["openai-processing-ms"] = str(round(1e3 * (time.perf_counter() - started)))
         return HTTPReply(status_code, headers, body)

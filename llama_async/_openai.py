@@ -6,6 +6,7 @@ of a transport's errors; the routes are `_http`'s.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
 from ._errors import APIConnectionError, APITimeoutError, ClientClosedError
@@ -21,12 +22,13 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from typing import Any
 
     from ._client import AsyncLlama
     from ._wire import EventStream
 
-__all__ = ["AsyncTransport", "async_openai"]
+__all__ = ["AsyncTransport", "Transport", "async_openai", "blocking_openai"]
 
 _BASE_URL = "http://llama-async.invalid/v1"
 # openai wants one; it goes nowhere.
@@ -41,6 +43,23 @@ def async_openai(client: AsyncLlama) -> openai.AsyncOpenAI:
         timeout=client.timeout,  # type: ignore[arg-type]
         max_retries=client.max_retries,
         http_client=httpx2.AsyncClient(transport=AsyncTransport(client)),
+    )
+
+
+def blocking_openai(client: AsyncLlama, run: Callable[[Callable[[], Any]], Any]) -> openai.OpenAI:
+    """Return a blocking openai client that a client of ours answers, with its timeout and retries.
+
+    Args:
+        client: Who answers.
+        run: Runs a function in the client's event loop, which is asyncio's, awaits what it returns if that can be
+            awaited, and returns or raises what came of it.
+    """
+    return openai.OpenAI(
+        api_key=_API_KEY,
+        base_url=_BASE_URL,
+        timeout=client.timeout,  # type: ignore[arg-type]
+        max_retries=client.max_retries,
+        http_client=httpx2.Client(transport=Transport(client, run)),
     )
 
 
@@ -73,7 +92,9 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
             reply = await self._router.handle(_request(request))
         except APIConnectionError as error:
             _raise_for(error, request)
-        return _response(reply, request)
+        if isinstance(reply.body, bytes):
+            return _response(reply, httpx2.ByteStream(reply.body))
+        return _response(reply, _Body(reply.body, request))
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -94,6 +115,71 @@ class _Body(httpx2.AsyncByteStream):
         await self._events.aclose()
 
 
+class Transport(httpx2.BaseTransport):
+    """Does as `AsyncTransport` for openai's blocking client.
+
+    Args:
+        client: Who answers. Closing the transport leaves it open.
+        run: Runs a function in the client's event loop, as `blocking_openai` says. What interrupts it ends the work.
+    """
+
+    def __init__(self, client: AsyncLlama, run: Callable[[Callable[[], Any]], Any]) -> None:
+        self._router = Router(client)
+        self._run = run
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer a request. Closing the response ends the work, and does not wait for that.
+
+        Raises:
+            openai.APITimeoutError: The request's read timeout passed.
+            openai.APIConnectionError: The client is or was closed: a RuntimeError too.
+        """
+        request.read()
+        try:
+            reply, loop = self._run(lambda: self._handle(_request(request)))
+        except APIConnectionError as error:
+            _raise_for(error, request)
+        if isinstance(reply.body, bytes):
+            return _response(reply, httpx2.ByteStream(reply.body))
+        return _response(reply, _BlockingBody(reply.body, request, self._run, loop))
+
+    async def _handle(self, request: HTTPRequest) -> tuple[HTTPReply, asyncio.AbstractEventLoop]:
+        return await self._router.handle(request), asyncio.get_running_loop()
+
+
+class _BlockingBody(httpx2.SyncByteStream):
+    def __init__(
+        self,
+        events: EventStream,
+        request: httpx2.Request,
+        run: Callable[[Callable[[], Any]], Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._events = events
+        self._request = request
+        self._run = run
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            try:
+                event: bytes = self._run(self._events.__anext__)
+            except StopAsyncIteration:
+                return
+            except APIConnectionError as error:
+                _raise_for(error, self._request)
+            yield event
+
+    def close(self) -> None:
+        # Without waiting: openai's generators close a response when they are collected, which happens in any thread at
+        # any point, the loop's own among them.
+        try:
+            self._loop.call_soon_threadsafe(self._events.cancel)
+        except RuntimeError:
+            # The loop is closed, and with it all work.
+            pass
+
+
 def _request(request: httpx2.Request) -> HTTPRequest:
     timeouts = request.extensions.get("timeout")
     return HTTPRequest(
@@ -105,16 +191,9 @@ def _request(request: httpx2.Request) -> HTTPRequest:
     )
 
 
-def _response(reply: HTTPReply, request: httpx2.Request) -> httpx2.Response:
-    headers, body = dict(reply.headers), reply.body
-    stream: httpx2.AsyncByteStream
-    if isinstance(body, bytes):
-        headers["content-length"] = str(len(body))
-        # Not `content=`: that response would count as read and closed before openai's client hands it out.
-        stream = httpx2.ByteStream(body)
-    else:
-        stream = _Body(body, request)
-    return httpx2.Response(reply.status_code, headers=headers, stream=stream)
+def _response(reply: HTTPReply, stream: httpx2.AsyncByteStream | httpx2.SyncByteStream) -> httpx2.Response:
+    # Never `content=`: that response would count as read and closed before openai's client hands it out.
+    return httpx2.Response(reply.status_code, headers=dict(reply.headers), stream=stream)
 
 
 def _raise_for(error: APIConnectionError, request: httpx2.Request) -> NoReturn:

@@ -34,7 +34,7 @@ class _Parts(Protocol):
 
     async def __anext__(self) -> BaseModel: ...
 
-    async def close(self) -> None: ...
+    def _close(self) -> None: ...
 
 
 class EventStream:
@@ -79,8 +79,12 @@ class EventStream:
 
     async def aclose(self) -> None:
         """End the request, if it has not ended."""
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Do as `aclose`. Never blocks; only in the event loop's thread."""
         self._ended = True
-        await self._parts.close()
+        self._parts._close()  # noqa: SLF001 (a stream and its events are one)
 
 
 class ErrorReply(NamedTuple):
@@ -93,7 +97,8 @@ class ErrorReply(NamedTuple):
 
 def json_body(result: BaseModel) -> bytes:
     """Return the JSON of a result, one line, without what was never set."""
-    return result.to_json(indent=None).encode()
+    # Without warnings: an embedding in base64 is text where the type has numbers, by the reference's own contract.
+    return result.to_json(indent=None, warnings=False).encode()
 
 
 def error_object(error: OpenAIError) -> dict[str, object]:

@@ -39,7 +39,7 @@ class Parts:
             raise part
         return part
 
-    async def close(self) -> None:
+    def _close(self) -> None:
         self.closed = True
 
 
