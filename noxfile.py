@@ -89,14 +89,16 @@ def tsan(session: nox.Session) -> None:
 
 @nox.session
 def gen(session: nox.Session) -> None:
-    """Write the CFFI declarations anew from the headers (after a change of the ABI or of the pin)."""
+    """Write anew what is generated: CFFI declarations from the headers, blocking modules from the async ones."""
     session.run("python", "_native/ffi/gen.py", *session.posargs)
+    session.run("python", "tools/gen_blocking.py")
 
 
 @nox.session(name="gen-check")
 def gen_check(session: nox.Session) -> None:
-    """Fail if the committed CFFI declarations are not those of the headers."""
+    """Fail if what is committed is not what `gen` writes."""
     session.run("python", "_native/ffi/gen.py", "--check")
+    session.run("python", "tools/gen_blocking.py", "--check")
 
 
 @nox.session

@@ -14,6 +14,8 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from . import types as types
     from ._abi import ModelStats as ModelStats
+    from ._blocking._base import Stream as Stream
+    from ._blocking.client import Llama as Llama
     from ._client import AsyncLlama as AsyncLlama
     from ._errors import APIConnectionError as APIConnectionError
     from ._errors import APIError as APIError
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "_abi": ("ModelStats",),
+    "_blocking._base": ("Stream",),
+    "_blocking.client": ("Llama",),
     "_client": ("AsyncLlama",),
     "_errors": (
         "APIConnectionError",
@@ -103,6 +107,7 @@ __all__ = [
     "ForkedError",
     "InternalServerError",
     "LengthFinishReasonError",
+    "Llama",
     "ModelLoadError",
     "ModelStats",
     "NoneType",
@@ -114,6 +119,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "StoreError",
+    "Stream",
     "StreamClosedError",
     "Timeout",
     "UnprocessableEntityError",

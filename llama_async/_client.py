@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from typing_extensions import Self
 
@@ -100,6 +100,8 @@ class AsyncLlama:
     Raises:
         OptionError: An option has a wrong type or value.
     """
+
+    _closed_by: ClassVar[str] = "`async with` or `await client.close()`"
 
     def __init__(
         self,
@@ -194,7 +196,7 @@ class AsyncLlama:
         self._custom_headers = dict(default_headers or {})
         self._custom_query = dict(default_query or {})
         self._store = completion_store(store, store_limit, store_limit_bytes)
-        self._registry.attach(self)
+        self._registry.attach(self, self._closed_by)
 
     def copy(
         self,
@@ -236,7 +238,7 @@ class AsyncLlama:
         # Its resources are made anew: those of this client know this client.
         resources = {name for kind in type(self).__mro__ for name, value in vars(kind).items() if _is_cached(value)}
         vars(copied).update({name: value for name, value in vars(self).items() if name not in resources})
-        copied._registry.attach(copied)
+        copied._registry.attach(copied, self._closed_by)
         if not isinstance(timeout, NotGiven):
             copied.timeout = timeout
         if not isinstance(max_retries, NotGiven):

@@ -21,10 +21,16 @@ def lazy_exports(
 
     Args:
         package: Its full name.
-        exports: For each of its modules, by relative name, the names taken from it. Other submodules need no entry:
-            they too become attributes at first use, as if the package had imported them.
+        exports: For each of its modules, by relative name, the names taken from it; modules elsewhere by full name.
+            Other submodules need no entry: they too become attributes at first use, as if the package had imported
+            them.
     """
-    module_of = {name: f"{package}.{module}" for module, names in exports.items() for name in names}
+    root = package.partition(".")[0] + "."
+    module_of = {
+        name: module if module.startswith(root) else f"{package}.{module}"
+        for module, names in exports.items()
+        for name in names
+    }
     namespace = vars(sys.modules[package])
 
     def get(name: str) -> Any:

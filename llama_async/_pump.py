@@ -151,12 +151,15 @@ class Pump:
             # A closed loop has no selector to unregister from.
             if not self._loop.is_closed():
                 self._loop.remove_reader(self._fd)
-        else:
+        elif not self._loop.is_closed():
+            # A closed one drains no more: whoever comes next does, or `reap`.
             try:
                 self._loop.add_reader(self._fd, self._drain)
             except NotImplementedError:
                 self._by_reader = False
                 return
+        else:
+            return
         self._reading = wanted
 
     async def wait(self, source: Source) -> None:

@@ -173,15 +173,20 @@ class Registry:
         for model in list(self._models):
             await model.close()
 
-    def attach(self, client: object) -> None:
-        """Close with the last client that is collected, and warn if nobody else did."""
+    def attach(self, client: object, closed_by: str) -> None:
+        """Close with the last client that is collected, and warn if nobody else did.
+
+        Args:
+            client: A client over these models.
+            closed_by: How it should have been closed.
+        """
         self._n_clients += 1
-        weakref.finalize(client, self._detach, type(client).__name__).atexit = False
+        weakref.finalize(client, self._detach, type(client).__name__, closed_by).atexit = False
 
     # In a finalizer, which may run anywhere: begins to close and no more, for it must not wait for threads. Warns here
     # rather than in a client's `__del__`, which comes after this where the client is part of a cycle, as it is with its
     # resources.
-    def _detach(self, kind: str) -> None:
+    def _detach(self, kind: str, closed_by: str) -> None:
         self._n_clients -= 1
         if self._n_clients > 0:
             return
@@ -191,7 +196,7 @@ class Registry:
         if was_open:
             names = ", ".join(map(repr, self.names))
             warnings.warn(
-                f"unclosed <{kind} {names}>: use `async with` or `await client.close()`",
+                f"unclosed <{kind} {names}>: use {closed_by}",
                 ResourceWarning,
                 stacklevel=1,
                 source=self,

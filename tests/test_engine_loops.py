@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import warnings
@@ -242,3 +243,24 @@ def test_the_leader_hands_over_when_cancelled(client: AsyncLlama) -> None:
             await work()
 
     in_thread(trio.run, timed)
+
+
+@pytest.mark.own_thread
+def test_a_client_dropped_after_its_loop_does_not_disturb_the_next(model_path: Path) -> None:
+    """Its engine closes while no loop drains; the next client, which frees it, must not ask the ended loop to."""
+
+    async def work() -> AsyncLlama:
+        client = AsyncLlama(model_path, **CLIENT_OPTIONS)
+        return await client.load()
+
+    client = asyncio.run(work())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del client
+        gc.collect()
+
+    async def work_again() -> None:
+        async with AsyncLlama(model_path, **CLIENT_OPTIONS) as other:
+            assert not other.is_closed()
+
+    asyncio.run(work_again())

@@ -12,8 +12,9 @@ import llama_async
 SURFACE = """
 NOT_GIVEN APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError AsyncLlama AsyncStream
 AuthenticationError BadRequestError BaseModel ClientClosedError ConflictError ContentFilterFinishReasonError
-EventLoopError ForkedError InternalServerError LengthFinishReasonError ModelLoadError ModelStats NoneType NotFoundError
-NotGiven Omit OpenAIError OptionError PermissionDeniedError RateLimitError StoreError StreamClosedError Timeout
+EventLoopError ForkedError InternalServerError LengthFinishReasonError Llama ModelLoadError ModelStats NoneType
+NotFoundError NotGiven Omit OpenAIError OptionError PermissionDeniedError RateLimitError StoreError Stream
+StreamClosedError Timeout
 UnprocessableEntityError __version__ not_given omit types
 """.split()
 

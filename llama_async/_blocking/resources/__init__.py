@@ -1,0 +1,8 @@
+"""Written by tools/gen_blocking.py from llama_async/resources/__init__.py."""
+
+from .chat import Chat, Completions
+from .embeddings import Embeddings
+from .models import Models
+from .rerank import Rerank
+
+__all__ = ["Chat", "Completions", "Embeddings", "Models", "Rerank"]
