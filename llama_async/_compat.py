@@ -81,7 +81,9 @@ _CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
         "prompt_cache_options": Parameter(_NO_EFFECT, "prefixes are shared without it"),
         "prompt_cache_retention": Parameter(_NO_EFFECT, "prefixes live as long as there is room"),
         "reasoning_effort": Parameter(_HONOURED, "passed to the chat template; many ignore it"),
-        "response_format": Parameter(_REJECTED, "not yet", neutral=({"type": "text"},)),
+        "response_format": Parameter(
+            _HONOURED, "every schema is enforced, strict or not; what cannot be enforced is refused by its keyword"
+        ),
         "safety_identifier": Parameter(_NO_EFFECT, "nothing leaves the process"),
         "seed": Parameter(_HONOURED, "folded into 32 bits"),
         "service_tier": Parameter(_HONOURED, "priority and fast go before, flex after the others in the queue"),

@@ -5,13 +5,10 @@ Cheap and strict: nothing is clamped, dropped or guessed. What becomes of each p
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
-
-import pydantic
 
 from ._abi import MAX_CHOICES, MAX_TOP_LOGPROBS, Request, RequestFlag
 from ._compat import CHAT
@@ -33,6 +30,7 @@ from ._parameters import (
     sampling_numbers,
     stop_strings,
 )
+from ._response_format import response_schema
 
 __all__ = ["ChatRequest", "chat_request"]
 
@@ -95,6 +93,12 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
         options["chat_template_kwargs"] = extra["chat_template_kwargs"]
     if "reasoning_effort" in given:
         options["reasoning_effort"] = one_of(given, "reasoning_effort", _EFFORTS)
+    if "response_format" in given:
+        schema = response_schema(given["response_format"])
+        if schema is not None:
+            if "grammar" in extra:
+                raise bad_request("response_format", "response_format and grammar are both given: use one of them")
+            options["json_schema"] = dict(schema)
     priority = _PRIORITIES[one_of(given, "service_tier", _PRIORITIES)] if "service_tier" in given else 0
     native = Request(
         segments=(),
@@ -121,9 +125,6 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
 
 
 def _check(given: Mapping[str, Any]) -> None:
-    response_format = given.get("response_format")
-    if inspect.isclass(response_format) and issubclass(response_format, pydantic.BaseModel):
-        raise TypeError("response_format is a class: pass it to `chat.completions.parse()` instead")
     refuse_unsupported(CHAT, given)
     for name in ("safety_identifier", "prompt_cache_key"):
         if name in given and not isinstance(given[name], str):

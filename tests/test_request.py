@@ -195,7 +195,6 @@ REJECTED: dict[str, Any] = {
     "modalities": ["text", "audio"],
     "moderation": {"model": "omni"},
     "prediction": {"type": "content", "content": "x"},
-    "response_format": {"type": "json_object"},
     "tool_choice": "required",
     "tools": [{"type": "function", "function": {"name": "f"}}],
     "verbosity": "low",

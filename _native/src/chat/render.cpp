@@ -1,6 +1,7 @@
 #include "chat/render.h"
 
 #include "base/error.h"
+#include "chat/schema.h"
 #include "model/model.h"
 
 #include "chat.h"
@@ -171,6 +172,9 @@ RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_c
                 content = split_control_texts(content.get_ref<const std::string &>(), model.control_texts(), mark);
             }
         });
+        if (request.contains("json_schema")) {
+            rendered.grammar = { schema_grammar(request.at("json_schema").dump()), "response_format" };
+        }
         params = common_chat_templates_apply(model.chat_templates(), make_inputs(request));
     } catch (const Error &) {
         throw;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "llama_async.h"
+#include "sampling/grammar.h"
 
 #include "llama.h"
 
@@ -17,11 +18,13 @@ class Model;
 struct RenderedChat {
     std::vector<llama_token> tokens;
     std::vector<std::string> stops; // that the template asks for
+    Grammar grammar;                // of the schema, if there is one
     std::string text;               // what `tokens` stand for, but for a BOS token that the model adds
 };
 
 // `json` is the object of an LA_SEGMENT_CHAT (docs/abi.md). Throws Error: LA_ERR_TEMPLATE, LA_ERR_INVALID,
-// LA_ERR_CONTEXT_LENGTH (text that cannot fit into n_ctx tokens is refused before any work is spent on it).
+// LA_ERR_GRAMMAR, LA_ERR_CONTEXT_LENGTH (text that cannot fit into n_ctx tokens is refused before any work is spent on
+// it).
 RenderedChat render_chat(const Model & model, std::string_view json, int32_t n_ctx);
 
 // Tokens of `text`; throws Error when upstream cannot tokenize it.

@@ -6,6 +6,7 @@
 #include "base/stray.h"
 #include "chat/render.h"
 #include "embedding/inputs.h"
+#include "sampling/grammar_limits.h"
 #include "sampling/grammar_paths.h"
 #include "tasks/text_task.h"
 
@@ -16,7 +17,7 @@
 namespace la {
 
 static void append_segment(const Model & model, const Segment & segment, int32_t n_ctx,
-                           std::vector<llama_token> & prompt, std::vector<std::string> & stops) {
+                           std::vector<llama_token> & prompt, std::vector<std::string> & stops, Grammar & grammar) {
     switch (segment.kind) {
         case LA_SEGMENT_TOKENS: {
             std::vector<llama_token> tokens(segment.bytes.size() / sizeof(llama_token));
@@ -49,12 +50,29 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
             auto rendered = render_chat(model, segment.bytes, n_ctx);
             prompt.insert(prompt.end(), rendered.tokens.begin(), rendered.tokens.end());
             stops.insert(stops.end(), rendered.stops.begin(), rendered.stops.end());
+            if (!rendered.grammar.empty()) {
+                if (!grammar.empty()) {
+                    throw Error(LA_ERR_INVALID, grammar.param + " and " + rendered.grammar.param +
+                                                    " are both given: an answer obeys one of them",
+                                grammar.param);
+                }
+                grammar = std::move(rendered.grammar);
+            }
             return;
         }
         case LA_SEGMENT_MEDIA:
             break; // refused by RequestSpec
     }
     throw Error(LA_ERR_UNSUPPORTED, "a segment of this kind is not supported");
+}
+
+static void check(const Model & model, const Grammar & grammar) {
+    try {
+        check_grammar_limits(grammar.text);
+        check_grammar(model.vocab(), grammar.text);
+    } catch (const Error & e) {
+        throw Error(e.status, (grammar.param == "grammar" ? "" : grammar.param + ": its ") + e.what(), grammar.param);
+    }
 }
 
 static void check_wanted(const Request & request) {
@@ -76,8 +94,10 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
     }
     auto stops = spec.stops;
     bool chat = false;
+    Grammar grammar;
+    grammar.text = spec.sampling.grammar;
     for (const auto & segment : spec.segments) {
-        append_segment(model, segment, n_ctx, request->prompt, stops);
+        append_segment(model, segment, n_ctx, request->prompt, stops, grammar);
         chat = chat || segment.kind == LA_SEGMENT_CHAT;
     }
     const char * param = chat ? "messages" : "prompt";
@@ -93,12 +113,12 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
                         " in the " + param + ", " + std::to_string(n_answer) + " for the answer)",
                     param);
     }
-    if (!spec.sampling.grammar.empty()) {
-        check_grammar(model.vocab(), spec.sampling.grammar); // once for all choices
+    if (!grammar.empty()) {
+        check(model, grammar); // once for all choices
     }
     std::vector<SequencePtr> sequences;
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {
-        Sampler sampler(model, spec.sampling, choice, n_ctx);
+        Sampler sampler(model, spec.sampling, grammar, choice, n_ctx);
         sampler.accept_prompt(request->prompt);
         sequences.push_back(std::make_unique<Sequence>(request, choice, std::move(sampler), stops));
     }

@@ -115,7 +115,7 @@ SamplingSpec::SamplingSpec(const la_sampling & s) : raw(s) {
     }
 }
 
-Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice, int32_t n_ctx)
+Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Grammar & grammar, int32_t choice, int32_t n_ctx)
     : n_vocab_(model.n_vocab()) {
     const la_sampling & s = spec.raw;
     common_params_sampling p;
@@ -174,8 +174,8 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice,
     if (infill && llama_vocab_eot(model.vocab()) < 0 && llama_vocab_eos(model.vocab()) < 0) {
         throw Error(LA_ERR_INVALID, "samplers has infill, but the model has no end-of-turn token", "samplers");
     }
-    if (!spec.grammar.empty()) {
-        p.grammar = { COMMON_GRAMMAR_TYPE_USER, spec.grammar };
+    if (!grammar.empty()) {
+        p.grammar = { COMMON_GRAMMAR_TYPE_USER, grammar.text };
     }
 
     const bool penalties = p.penalty_last_n != 0 && (p.penalty_repeat != 1 || p.penalty_freq != 0 || p.penalty_present != 0);
@@ -204,11 +204,11 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, int32_t choice,
     try {
         chain_.reset(common_sampler_init(model.weights(), p));
     } catch (const std::exception & e) {
-        if (spec.grammar.empty()) {
+        if (grammar.empty()) {
             throw;
         }
         const std::string why = tap.text();
-        throw Error(LA_ERR_GRAMMAR, "grammar cannot be compiled: " + (why.empty() ? e.what() : why), "grammar");
+        throw Error(LA_ERR_GRAMMAR, "grammar cannot be compiled: " + (why.empty() ? e.what() : why), grammar.param);
     }
 }
 

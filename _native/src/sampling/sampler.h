@@ -2,6 +2,7 @@
 #pragma once
 
 #include "llama_async.h"
+#include "sampling/grammar.h"
 
 #include "sampling.h" // common's
 
@@ -31,8 +32,9 @@ struct SamplingSpec {
 // One sequence's sampler. Not thread-safe; made on the preparation thread, then used by the decode thread alone.
 class Sampler {
   public:
-    // Choice i is seeded with seed + i. REQUIRES: check_grammar passed, if there is a grammar. Throws Error: LA_ERR_INVALID, LA_ERR_GRAMMAR.
-    Sampler(const Model & model, const SamplingSpec & spec, int32_t choice, int32_t n_ctx);
+    // Choice i is seeded with seed + i. REQUIRES: check_grammar passed, if there is a grammar. Throws Error:
+    // LA_ERR_INVALID, LA_ERR_GRAMMAR.
+    Sampler(const Model & model, const SamplingSpec & spec, const Grammar & grammar, int32_t choice, int32_t n_ctx);
 
     // The prompt counts for penalties and DRY, as in llama-server.
     void accept_prompt(const std::vector<llama_token> & prompt);
