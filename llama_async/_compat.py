@@ -133,9 +133,7 @@ _ABSENT = Effect.ABSENT
 # Of the constructor of openai's client, and of its `copy`.
 CLIENT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
     {
-        "api_key": Parameter(
-            _NO_EFFECT, "kept as `client.api_key`; no environment is read, no function called"
-        ),
+        "api_key": Parameter(_NO_EFFECT, "kept as `client.api_key`; no environment is read, no function called"),
         "admin_api_key": Parameter(_ABSENT, "there is nothing to administer"),
         "workload_identity": Parameter(_ABSENT, "there is nobody to identify to"),
         "organization": Parameter(_NO_EFFECT, "kept as an attribute"),
