@@ -12,10 +12,9 @@ from base64 import b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import anyio.lowlevel
-
 from ._errors import new_request_id
 from ._models import add_request_id, make_builder
+from ._threads import let_others_run
 
 if TYPE_CHECKING:
     from ._generation import Delta, End
@@ -72,7 +71,7 @@ async def embedding_response(request: EmbeddingRequest, deltas: list[Delta], end
         n_bytes += len(packed)
         if n_bytes > _PIECE_BYTES:
             n_bytes = len(packed)
-            await anyio.lowlevel.checkpoint()
+            await let_others_run()
         floats = array("f", packed)
         if not request.base64:
             data.append(build.embedding(embedding=floats.tolist(), index=delta.choice))

@@ -732,6 +732,9 @@ TEST(random_embed_generate_cancel_close) {
                     CHECK(la_engine_cancel(client.engine, ids[rng() % ids.size()]) == LA_OK);
                 }
                 if (t == 0 && i == 35) {
+                    while (client.stats().n_prefilled < 500) { // some are done
+                        std::this_thread::yield();
+                    }
                     closing = true;
                     CHECK(la_engine_close(client.engine) == LA_OK);
                 }
