@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from . import types as types
     from ._abi import ModelStats as ModelStats
     from ._blocking._base import Stream as Stream
+    from ._blocking.client import Client as Client
     from ._blocking.client import Llama as Llama
+    from ._client import AsyncClient as AsyncClient
     from ._client import AsyncLlama as AsyncLlama
     from ._errors import APIConnectionError as APIConnectionError
     from ._errors import APIError as APIError
@@ -54,8 +56,8 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "_abi": ("ModelStats",),
     "_blocking._base": ("Stream",),
-    "_blocking.client": ("Llama",),
-    "_client": ("AsyncLlama",),
+    "_blocking.client": ("Client", "Llama"),
+    "_client": ("AsyncClient", "AsyncLlama"),
     "_errors": (
         "APIConnectionError",
         "APIError",
@@ -95,11 +97,13 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncClient",
     "AsyncLlama",
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
     "BaseModel",
+    "Client",
     "ClientClosedError",
     "ConflictError",
     "ContentFilterFinishReasonError",

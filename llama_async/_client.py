@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._options import ModelOptions
     from .resources.raw import AsyncLlamaWithRawResponse, AsyncLlamaWithStreamedResponse
 
-__all__ = ["AsyncLlama"]
+__all__ = ["AsyncClient", "AsyncLlama"]
 
 # openai's default timeout.
 _DEFAULT_TIMEOUT_S = 600.0
@@ -426,6 +426,10 @@ class AsyncLlama:
 
     def _named(self, model: str | None) -> Model:
         return self._registry.only if model is None else self._registry.resolve(model)
+
+
+# openai's other name for its client.
+AsyncClient = AsyncLlama
 
 
 def _timeout_s(timeout: object) -> float | None:

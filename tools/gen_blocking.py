@@ -190,6 +190,11 @@ class Module:
         for node in self.classes():
             body += ["", "", *self.class_of(node)]
         names = [f'"{renamed(node.name)}"' for node in self.classes()]
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id.startswith("Async"):
+                other = renamed(ast.unparse(node.targets[0]))
+                body += ["", "", f"# openai's other name of it.\n{other} = {renamed(node.value.id)}"]
+                names = sorted([*names, f'"{other}"'])
         source = self.path.relative_to(ROOT).as_posix()
         doc = (ast.get_docstring(self.tree) or "").split("\n")[0].replace("AsyncLlama", "Llama")
         doc = re.sub(r"\.$", "", doc)

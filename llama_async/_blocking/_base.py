@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import httpx
+    import openai
 
     from llama_async.lib.streaming.chat import AsyncChatCompletionStreamManager, ChatCompletionStreamManager
     from llama_async.pagination import BaseSyncPage, PageInfo
@@ -196,6 +197,18 @@ class BlockingClient:
     def is_closed(self) -> bool:
         """Whether `close` was called, of this client or a copy."""
         return self._wrapped.is_closed()
+
+    def as_openai(self) -> openai.OpenAI:
+        """Return a real `openai.OpenAI` that this client answers, for code that must have one.
+
+        As `AsyncLlama.as_openai`; closing a stream of it does not wait for the end of the work.
+
+        Raises:
+            ImportError: The `openai` package is not installed (the extra `llama-async[openai]`).
+        """
+        from llama_async._openai import blocking_openai
+
+        return blocking_openai(self._wrapped, self._portal.run)
 
     def __enter__(self) -> Self:
         self._portal.run(self._wrapped.__aenter__)

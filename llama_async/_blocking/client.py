@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llama_async._options import ModelOptions
     from llama_async._types import NotGiven
 
-__all__ = ["Llama"]
+__all__ = ["Client", "Llama"]
 
 
 class Llama(BlockingClient):
@@ -342,3 +342,7 @@ class Llama(BlockingClient):
         """
         result: ModelStats | None = self._call("stats", model=model)
         return result
+
+
+# openai's other name of it.
+Client = Llama
