@@ -14,6 +14,7 @@ import pytest
 from llama_async import _doctor
 from llama_async.__main__ import main
 from llama_async._errors import OptionError
+from llama_async.lowlevel import lib
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +142,7 @@ def test_doctor_prints_for_people_and_for_programs(capsys: pytest.CaptureFixture
         assert row in text
     assert main(["doctor", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["abi_version"] == 1
+    assert facts["abi_version"] == lib.LA_ABI_VERSION
     assert facts["self_test"]["outcome"] == "passed"
     assert facts["upstream"]["commit"]
 
