@@ -33,6 +33,7 @@ def model_path() -> Path:
     scope="session",
 )
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    _session_loop[:] = [request._fixturedef]
     return request.param
 
 
@@ -63,3 +64,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with ThreadPoolExecutor(1) as executor:
         executor.submit(pyfuncitem.obj, **arguments).result()
     return True
+
+
+# The definition of this file's `anyio_backend`; of the session, it is set up before any hook of this file is heard.
+_session_loop: list[Any] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """End the session's fixtures in one event loop before a module asks for a loop of its own.
+
+    anyio's plugin keeps a loop while an asynchronous fixture lives in it, and runs every test there, whatever loop the
+    test's `anyio_backend` names: a client of the session under trio would take asyncio's tests of such a module along.
+    """
+    if fixturedef.argname == "anyio_backend":
+        for other in _session_loop:
+            if other is not fixturedef:
+                other.finish(request)
