@@ -44,6 +44,11 @@ class Portal:
         """Whether `close` was called."""
         return self._closed
 
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether its loop runs in the calling thread."""
+        return self._thread is not None and self._thread.ident == threading.get_ident()
+
     def run(self, function: Callable[[], Any]) -> Any:
         """Return what the function returns in the loop; if that can be awaited, what it gives.
 
@@ -57,7 +62,7 @@ class Portal:
         """
         if self._pid != os.getpid():
             raise ForkedError
-        if self._thread is not None and self._thread.ident == threading.get_ident():
+        if self.is_own_thread:
             raise EventLoopError(
                 "a blocking client was called from a function that it calls itself, such as on_progress: it would wait "
                 "for itself"
@@ -85,7 +90,7 @@ class Portal:
         if loop is None or thread is None or self._pid != os.getpid():
             return
         _stop(loop)
-        if thread.ident != threading.get_ident():
+        if not self.is_own_thread:
             thread.join(_CLOSE_TIMEOUT_S)
 
     def _start(self) -> asyncio.AbstractEventLoop:

@@ -173,6 +173,26 @@ def test_raw_and_streaming_responses(shared: Llama) -> None:
     wait(lambda: is_idle(shared))
 
 
+def test_a_stream_closed_in_the_portals_thread(shared: Llama) -> None:
+    """As by a generator that reads from it and is collected there."""
+    stream = shared.chat.completions.create(**ENDLESS, stream=True)
+    next(stream)
+    shared._portal.run(stream.close)
+    with pytest.raises(StreamClosedError):
+        next(stream)
+    wait(lambda: is_idle(shared))
+
+
+def test_a_real_openai_client_on_it(shared: Llama) -> None:
+    with shared.as_openai() as real:
+        assert isinstance(real, openai.OpenAI)
+        whole = real.chat.completions.create(**SHORT)
+        stream = real.chat.completions.create(**SHORT, stream=True)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    assert text == whole.choices[0].message.content
+    assert shared.chat.completions.create(**SHORT).choices[0].message.content == text
+
+
 def test_models(shared: Llama, model_path: Path) -> None:
     page = shared.models.list()
     assert type(page) is SyncPage[Model]
@@ -524,7 +544,7 @@ def pairs() -> list[tuple[Any, Any]]:
 def test_signatures_are_in_sync(pair: tuple[Any, Any]) -> None:
     sync, twin = pair
     assert issubclass(sync, (SyncAPIResource, BlockingClient))
-    without = {"aclose", "as_openai"} if twin is AsyncLlama else set()
+    without = {"aclose"} if twin is AsyncLlama else set()
     own = {name for name in dir(sync) if not name.startswith("_")}
     assert own - {"max_retries", "timeout", *own_attributes()} | without >= {
         name for name in dir(twin) if not name.startswith("_")

@@ -75,11 +75,15 @@ class Stream(Generic[_T]):
 
     def close(self) -> None:
         """End the request, if it has not ended, and drop what was not read. Idempotent."""
-        try:
-            self._portal.run(self._stream.close)
-        except ClientClosedError:
-            # So has the stream been.
-            pass
+        if self._portal.is_own_thread:
+            # Finalizers run in any thread, and generators close what they read from when they are collected.
+            self._stream._close()  # noqa: SLF001 (its `close`, which waits for nothing)
+        else:
+            try:
+                self._portal.run(self._stream.close)
+            except ClientClosedError:
+                # So has the stream been.
+                pass
         self._note_end()
 
     def _note_end(self) -> None:
