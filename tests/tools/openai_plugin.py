@@ -11,14 +11,16 @@ import json
 import os
 import sys
 import types
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
-from llama_async import AsyncLlama
+from llama_async import AsyncLlama, Llama
 from llama_async._http import HTTPReply, HTTPRequest, Router
+from llama_async.types.chat import ChatCompletion
 
 # Their tools import it for one function, which no test that we run calls.
 sys.modules.setdefault("rich", types.ModuleType("rich"))
@@ -67,20 +69,30 @@ def anyio_backend() -> Any:
     return ("asyncio", {})
 
 
+def _put(client: AsyncLlama, completion: ChatCompletion) -> None:
+    for completion_id in _STORED_IDS:
+        assert client._store is not None
+        client._store.put(completion.model_copy(update={"id": completion_id}), [_MESSAGE], {})
+
+
+# One client for each test: a name that was deleted stays unknown.
+
+
 @pytest.fixture
-async def engine(anyio_backend: Any) -> AsyncIterator[AsyncLlama]:
-    # One for each test: a name that was deleted stays unknown.
+async def async_client(anyio_backend: Any, request: pytest.FixtureRequest) -> AsyncIterator[openai.AsyncOpenAI]:
     async with AsyncLlama(os.environ["LLAMA_ASYNC_OPENAI_TESTS_MODEL"], **_OPTIONS) as client:
-        completion = await client.chat.completions.create(model="default", messages=[_MESSAGE], max_tokens=1)
-        for completion_id in _STORED_IDS:
-            assert client._store is not None
-            client._store.put(completion.model_copy(update={"id": completion_id}), [_MESSAGE], {})
-        yield client
+        _put(client, await client.chat.completions.create(model="default", messages=[_MESSAGE], max_tokens=1))
+        yield client.as_openai().copy(_extra_kwargs={"_strict_response_validation": _is_strict(request)})
 
 
 @pytest.fixture
-async def async_client(engine: AsyncLlama, request: pytest.FixtureRequest) -> Any:
+def client(request: pytest.FixtureRequest) -> Iterator[openai.OpenAI]:
+    with Llama(os.environ["LLAMA_ASYNC_OPENAI_TESTS_MODEL"], **_OPTIONS) as client:
+        _put(client._wrapped, client.chat.completions.create(model="default", messages=[_MESSAGE], max_tokens=1))
+        yield client.as_openai().copy(_extra_kwargs={"_strict_response_validation": _is_strict(request)})
+
+
+def _is_strict(request: pytest.FixtureRequest) -> bool:
     parameter = getattr(request, "param", True)
     # Their third variant has another HTTP library under it, which makes no difference here.
-    strict = parameter.get("strict", True) if isinstance(parameter, dict) else parameter
-    return engine.as_openai().copy(_extra_kwargs={"_strict_response_validation": strict})
+    return bool(parameter.get("strict", True) if isinstance(parameter, dict) else parameter)
