@@ -189,7 +189,7 @@ class Module:
         body: list[str] = []
         for node in self.classes():
             body += ["", "", *self.class_of(node)]
-        names = [f'"{renamed(node.name)}"' for node in self.classes()]
+        names = sorted(f'"{renamed(node.name)}"' for node in self.classes())
         for node in self.tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id.startswith("Async"):
                 other = renamed(ast.unparse(node.targets[0]))
@@ -299,9 +299,9 @@ class Module:
                     module = RAW_TWIN
                 elif name in BASE_NAMES:
                     module = "llama_async._blocking._base"
-                elif module == ".resources":
-                    module = ".resources"
-                elif node.level == 1 and depth == 0:
+                elif module.startswith("llama_async.resources"):
+                    module = module.replace("llama_async.resources", "llama_async._blocking.resources", 1)
+                elif module.split(".")[1:2] != ["resources"] and node.level == 1 and depth == 0:
                     module = f"llama_async.{node.module}"
                 (at_run_time if self.used[name] else for_checkers).setdefault(module, set()).add(name)
         for name in ("BlockingClient", "Wrapped"):
