@@ -77,6 +77,8 @@ class ChatAssembler:
         include_usage: Whether a stream ends with a chunk of usage.
     """
 
+    path = "chat/completions"
+
     def __init__(
         self, *, model: str, fingerprint: str | None, n_choices: int, logprobs: bool, include_usage: bool
     ) -> None:

@@ -17,7 +17,8 @@ from ._parameters import timeout_seconds
 from ._registry import Registry
 from ._store import completion_store
 from ._types import NotGiven, not_given
-from .resources import AsyncChat, AsyncEmbeddings, AsyncModels, AsyncRerank
+from .resources import AsyncChat, AsyncCompletions, AsyncEmbeddings, AsyncModels, AsyncRerank
+from .resources.tokens import AsyncApplyTemplate, AsyncCountTokens, AsyncDetokenize, AsyncTokenize
 
 if TYPE_CHECKING:
     import os
@@ -288,6 +289,11 @@ class AsyncLlama:
         return AsyncChat(self)
 
     @cached_property
+    def completions(self) -> AsyncCompletions:
+        """Texts continued."""
+        return AsyncCompletions(self)
+
+    @cached_property
     def embeddings(self) -> AsyncEmbeddings:
         """Texts as vectors."""
         return AsyncEmbeddings(self)
@@ -296,6 +302,26 @@ class AsyncLlama:
     def rerank(self) -> AsyncRerank:
         """Call it: documents by their relevance to a query."""
         return AsyncRerank(self)
+
+    @cached_property
+    def tokenize(self) -> AsyncTokenize:
+        """Call it: texts as tokens."""
+        return AsyncTokenize(self)
+
+    @cached_property
+    def detokenize(self) -> AsyncDetokenize:
+        """Call it: tokens as text."""
+        return AsyncDetokenize(self)
+
+    @cached_property
+    def count_tokens(self) -> AsyncCountTokens:
+        """Call it: how many tokens a prompt has."""
+        return AsyncCountTokens(self)
+
+    @cached_property
+    def apply_template(self) -> AsyncApplyTemplate:
+        """Call it: the prompt that a conversation becomes."""
+        return AsyncApplyTemplate(self)
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -123,8 +123,43 @@ _EMBEDDINGS_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
     }
 )
 
+_COMPLETIONS_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {
+        "model": Parameter(_HONOURED, "the file's stem, `default`, or an alias"),
+        "prompt": Parameter(
+            _HONOURED,
+            "names of control tokens in it become these tokens; a BOS token goes before text where the model wants one;"
+            " None or empty text: the BOS token alone",
+        ),
+        "best_of": Parameter(_HONOURED, "up to 128; not with stream, unless it equals n"),
+        "echo": Parameter(_HONOURED, "with logprobs the whole prompt is computed anew, cached or not"),
+        "frequency_penalty": Parameter(_HONOURED),
+        "logit_bias": Parameter(_HONOURED, "token ids of this model; -100 forbids the token"),
+        "logprobs": Parameter(_HONOURED, "up to 20, of the model's own distribution, before penalties and truncation"),
+        "max_tokens": Parameter(
+            _HONOURED, "16 where it is not given, as openai documents; 0 with echo: the prompt only"
+        ),
+        "n": Parameter(_HONOURED, "up to 128"),
+        "presence_penalty": Parameter(_HONOURED),
+        "seed": Parameter(_HONOURED, "folded into 32 bits"),
+        "stop": Parameter(_HONOURED, "a string, or up to 4"),
+        "stream": Parameter(_HONOURED),
+        "stream_options": Parameter(_HONOURED, "include_usage; include_obfuscation has no effect"),
+        "suffix": Parameter(
+            _HONOURED, "if the model has tokens for it: prompt, suffix, then what belongs between them"
+        ),
+        "temperature": Parameter(_HONOURED),
+        "top_p": Parameter(_HONOURED),
+        "user": Parameter(_NO_EFFECT, "nothing leaves the process"),
+        "extra_headers": Parameter(_NO_EFFECT, "there is no HTTP"),
+        "extra_query": Parameter(_NO_EFFECT, "there is no HTTP"),
+        "extra_body": Parameter(_HONOURED, "llama.cpp's own parameters, by llama-server's names"),
+        "timeout": Parameter(_HONOURED, "seconds, or the read part of an httpx.Timeout"),
+    }
+)
+
 ENDPOINTS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType(
-    {CHAT: _CHAT_PARAMETERS, EMBEDDINGS: _EMBEDDINGS_PARAMETERS}
+    {CHAT: _CHAT_PARAMETERS, COMPLETIONS: _COMPLETIONS_PARAMETERS, EMBEDDINGS: _EMBEDDINGS_PARAMETERS}
 )
 
 

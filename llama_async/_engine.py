@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import atexit
 import enum
+import json
 import logging
 import threading
 import time
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ._abi import RecordKind, RequestFlag, Status
 from ._binding import NativeEngine, NativeError, build_info, drain_log, live_engines, set_log_level
@@ -24,7 +26,7 @@ from ._generation import End, Generation
 from ._pump import Pump, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from ._abi import Request
     from ._options import EngineOptions
@@ -241,6 +243,12 @@ class Engine:
 
         digest = hashlib.sha256(f"{build_info()}\n{self._native.info()}".encode()).hexdigest()
         return f"fp_{digest[:10]}"
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """The loaded model's description: the object of `la_engine_info`."""
+        facts: dict[str, Any] = json.loads(self._native.info())
+        return MappingProxyType(facts)
 
     def info(self) -> str:
         """Return the loaded model's description, a JSON object."""

@@ -76,6 +76,16 @@ class Generation(Source):
         self.end: End | None = None
         self.n_handed_out = 0
 
+    @property
+    def pump(self) -> Pump:
+        """Where its consumer waits."""
+        return self._pump
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `take` has something for a consumer that does not want to be woken once only."""
+        return self._streaming and bool(self._pending)
+
     def started(self, cancel_native: Callable[[], None]) -> None:
         """Note how to cancel it, now that the engine has accepted it."""
         self._cancel_native = cancel_native
@@ -132,15 +142,20 @@ class Generation(Source):
             RuntimeError: Another task is waiting for the same.
         """
         while True:
-            pending = self._pending
-            if pending:
+            delta = self.take()
+            if delta is not None:
                 self.n_handed_out += 1
-                # First come, first served among the choices.
-                return pending.pop(next(iter(pending)))
+                return delta
             if self.end is not None or self.closed:
                 self._raise_unless_ok()
                 return None
             await self._wait()
+
+    def take(self) -> Delta | None:
+        """Return what of one choice is there, `None` if nothing is."""
+        pending = self._pending
+        # First come, first served among the choices.
+        return pending.pop(next(iter(pending))) if pending else None
 
     async def collect(self) -> list[Delta]:
         """Return one delta per choice when the request has ended. Raises and is cancelled as `next`."""

@@ -13,7 +13,15 @@ from ._compat import EMBEDDINGS
 from ._errors import APIStatusError, bad_request, shown
 from ._parameters import INT32_MAX, boolean, given_parameters, integer, merge_extra_body, one_of, refuse_unsupported
 
-__all__ = ["EmbeddingRequest", "Inputs", "RerankRequest", "embedding_request", "rerank_request"]
+__all__ = [
+    "EmbeddingRequest",
+    "Inputs",
+    "RerankRequest",
+    "embedding_request",
+    "encode_tokens",
+    "rerank_request",
+    "texts_or_tokens",
+]
 
 # openai's limit. A request is one unit of cancelling and of failing, so a larger one is better cut by its caller.
 _MAX_INPUTS = 2048
@@ -52,14 +60,23 @@ class Inputs:
         if not entry:
             raise bad_request(place, f"{place} must not be empty")
         if not isinstance(entry, str):
-            return Segment(SegmentKind.TOKENS, _tokens(entry, place))
+            return Segment(SegmentKind.TOKENS, encode_tokens(entry, place))
         try:
             return Segment(SegmentKind.TEXT, entry.encode(), self._flags)
         except UnicodeEncodeError:
             raise bad_request(place, f"{place} is {shown(entry)}, but must be text without lone surrogates") from None
 
 
-def _tokens(entry: Any, place: str) -> bytes:
+def encode_tokens(entry: Any, place: str) -> bytes:
+    """Return token ids as the data of a segment. Called in any thread.
+
+    Args:
+        entry: A sequence of token ids.
+        place: What it is called in an error.
+
+    Raises:
+        BadRequestError: An entry is no token id.
+    """
     tokens = array("i")
     for start in range(0, len(entry), _TOKENS_AT_ONCE):
         piece = entry[start : start + _TOKENS_AT_ONCE]
@@ -136,26 +153,40 @@ def embedding_request(model: str, parameters: Mapping[str, object]) -> Embedding
 
 
 def _embedding_inputs(value: object) -> Inputs:
+    entries, places = texts_or_tokens("input", value)
+    return Inputs(entries, places, SegmentFlag.ADD_SPECIAL)
+
+
+def texts_or_tokens(name: str, value: object) -> tuple[list[Any], list[str]]:
+    """Return texts or sequences of token ids, not yet looked into, and what each is called in an error.
+
+    Args:
+        name: The parameter.
+        value: A text, a list of texts, token ids, or lists of them.
+
+    Raises:
+        BadRequestError: It is none of these, is empty, or mixes them.
+    """
     wanted = "text, a list of texts, token ids, or a list of lists of token ids"
     if isinstance(value, str):
-        return Inputs([value], ["input"], SegmentFlag.ADD_SPECIAL)
+        return [value], [name]
     if isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable):
-        raise bad_request("input", f"input is {shown(value)}, but must be {wanted}")
+        raise bad_request(name, f"{name} is {shown(value)}, but must be {wanted}")
     entries = list(value)
     if not entries:
-        raise bad_request("input", "input must not be empty")
+        raise bad_request(name, f"{name} must not be empty")
     if not isinstance(entries[0], str) and not _is_sequence(entries[0]):
-        return Inputs([entries], ["input"], SegmentFlag.NONE)
-    _check_count("input", len(entries))
+        return [entries], [name]
+    _check_count(name, len(entries))
     of_texts = isinstance(entries[0], str)
     for index, entry in enumerate(entries):
         if isinstance(entry, str) != of_texts or not (of_texts or _is_sequence(entry)):
             kind = "text" if of_texts else "a list of token ids"
-            place = f"input[{index}]"
-            raise bad_request(place, f"{place} is {shown(entry)}, but must be {kind}, as input[0] is")
+            place = f"{name}[{index}]"
+            raise bad_request(place, f"{place} is {shown(entry)}, but must be {kind}, as {name}[0] is")
     if not of_texts:
         entries = [entry if isinstance(entry, (list, tuple)) else list(entry) for entry in entries]
-    return Inputs(entries, [f"input[{index}]" for index in range(len(entries))], SegmentFlag.ADD_SPECIAL)
+    return entries, [f"{name}[{index}]" for index in range(len(entries))]
 
 
 def _is_sequence(value: object) -> bool:

@@ -54,6 +54,10 @@ class ChatPrompt:
         """The checked messages; not to be changed."""
         return self._messages
 
+    def with_options(self, **options: object) -> ChatPrompt:
+        """Return the same conversation with further keys of the segment."""
+        return ChatPrompt(self._messages, {**self._options, **options})
+
     def encode(self) -> tuple[Segment, ...]:
         """Return the chat segment.
 
@@ -61,7 +65,7 @@ class ChatPrompt:
             BadRequestError: Some text holds a lone surrogate, which UTF-8 cannot express.
         """
         try:
-            head = to_json({**self._options, "add_generation_prompt": True})[:-1]
+            head = to_json({"add_generation_prompt": True, **self._options})[:-1]
             parts = [head, b',"messages":[']
             for index, message in enumerate(self._messages):
                 if index:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from ._assemble import ChatAssembler
     from ._generation import Delta, Generation
+    from ._group import GenerationGroup
+    from ._text_assemble import TextAssembler
 
 __all__ = ["AsyncStream"]
 
@@ -34,7 +36,13 @@ class AsyncStream(Generic[_T]):
     cancelling the task that reads it and dropping the stream.
     """
 
-    def __init__(self, *, generation: Generation, assembler: ChatAssembler, client: object) -> None:
+    def __init__(
+        self,
+        *,
+        generation: Generation | GenerationGroup,
+        assembler: ChatAssembler | TextAssembler,
+        client: object,
+    ) -> None:
         self._generation = generation
         self._assembler = assembler
         # The engine is closed when its client is collected; a stream that is read still needs it.
@@ -130,12 +138,12 @@ class AsyncStream(Generic[_T]):
     def response(self) -> httpx.Response:
         """The response as an HTTP client would have it. Its body is the rest of the stream, its `aclose` closes it."""
         if self._response is None:
-            self._response = _response(self, self._assembler.request_id)
+            self._response = _response(self, self._assembler.path, self._assembler.request_id)
             self._response.is_closed = self._exhausted
         return self._response
 
 
-def _response(stream: AsyncStream[Any], request_id: str) -> httpx.Response:
+def _response(stream: AsyncStream[Any], path: str, request_id: str) -> httpx.Response:
     import httpx
 
     from ._wire import EventStream
@@ -151,5 +159,5 @@ def _response(stream: AsyncStream[Any], request_id: str) -> httpx.Response:
         200,
         headers={"content-type": "text/event-stream; charset=utf-8", "x-request-id": request_id},
         stream=Body(),
-        request=httpx.Request("POST", "http://llama-async.invalid/v1/chat/completions"),
+        request=httpx.Request("POST", f"http://llama-async.invalid/v1/{path}"),
     )

@@ -14,13 +14,15 @@ from ._parameters import NO_BIAS
 from ._threads import run_in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ._abi import Request, Segment
     from ._engine import Engine
     from ._generation import Generation
     from ._model import Model
     from ._parameters import LogitBias
 
-__all__ = ["Prompt", "submit"]
+__all__ = ["Prompt", "submit", "submit_all"]
 
 # A longer prompt is encoded in a worker thread: 1 MB takes 2 ms (measured).
 _ENCODE_HERE_CHARS = 1 << 20
@@ -54,23 +56,54 @@ async def submit(
         APITimeoutError: The timeout passed already.
         OpenAIError: The model cannot be loaded, or the request is not accepted.
     """
+    engine, [generation] = await submit_all(model, request, lambda _engine: [prompt], timeout_s, bias=bias)
+    return engine, generation
+
+
+async def submit_all(
+    model: Model,
+    request: Request,
+    make_prompts: Callable[[Engine], Sequence[Prompt]],
+    timeout_s: float | None,
+    *,
+    bias: LogitBias = NO_BIAS,
+) -> tuple[Engine, list[Generation]]:
+    """Do as `submit` with several requests that differ in their prompts: all are accepted, or none.
+
+    Args:
+        model: Where to.
+        request: What they have in common.
+        make_prompts: Called with the loaded engine.
+        timeout_s: As for one.
+        bias: The logit bias.
+    """
     started = time.monotonic()
     if timeout_s is not None and timeout_s <= 0:
         raise APITimeoutError(None)
     engine = await _acquire(model, timeout_s)
     # No await between the two: what is not held may be unloaded to make room for another model.
     with engine.held():
-        if prompt.n_chars <= _ENCODE_HERE_CHARS and not bias.is_long:
-            segments, biases = prompt.encode(), bias.encode()
+        prompts = make_prompts(engine)
+        if sum(prompt.n_chars for prompt in prompts) <= _ENCODE_HERE_CHARS and not bias.is_long:
+            encoded, biases = [prompt.encode() for prompt in prompts], bias.encode()
         else:
-            segments, biases = await run_in_thread(lambda: (prompt.encode(), bias.encode()))
+            encoded, biases = await run_in_thread(lambda: ([prompt.encode() for prompt in prompts], bias.encode()))
         if timeout_s is None:
             silence_s = 0.0
         elif RequestFlag.STREAM in request.flags:
             silence_s = timeout_s
         else:
             silence_s = max(timeout_s - (time.monotonic() - started), 1e-3)
-        return engine, engine.submit(replace(request, segments=segments, logit_bias=biases, timeout_s=silence_s))
+        request = replace(request, logit_bias=biases, timeout_s=silence_s)
+        generations: list[Generation] = []
+        try:
+            for segments in encoded:
+                generations.append(engine.submit(replace(request, segments=segments)))  # noqa: PERF401 (some may be made)
+        except BaseException:
+            for generation in generations:
+                generation.cancel()
+            raise
+    return engine, generations
 
 
 async def _acquire(model: Model, timeout_s: float | None) -> Engine:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 from llama_async._blocking._base import BlockingClient, Wrapped
 from llama_async._types import not_given
+from llama_async.resources.tokens import ApplyTemplate, CountTokens, Detokenize, Tokenize
 
-from .resources import Chat, Embeddings, Models, Rerank
+from .resources import Chat, Completions, Embeddings, Models, Rerank
 
 if TYPE_CHECKING:
     import os
@@ -292,6 +293,11 @@ class Llama(BlockingClient):
         return Chat(self, self._wrapped.chat)
 
     @cached_property
+    def completions(self) -> Completions:
+        """Texts continued."""
+        return Completions(self, self._wrapped.completions)
+
+    @cached_property
     def embeddings(self) -> Embeddings:
         """Texts as vectors."""
         return Embeddings(self, self._wrapped.embeddings)
@@ -300,6 +306,26 @@ class Llama(BlockingClient):
     def rerank(self) -> Rerank:
         """Call it: documents by their relevance to a query."""
         return Rerank(self, self._wrapped.rerank)
+
+    @cached_property
+    def tokenize(self) -> Tokenize:
+        """Call it: texts as tokens."""
+        return Tokenize(self, self._wrapped.tokenize)
+
+    @cached_property
+    def detokenize(self) -> Detokenize:
+        """Call it: tokens as text."""
+        return Detokenize(self, self._wrapped.detokenize)
+
+    @cached_property
+    def count_tokens(self) -> CountTokens:
+        """Call it: how many tokens a prompt has."""
+        return CountTokens(self, self._wrapped.count_tokens)
+
+    @cached_property
+    def apply_template(self) -> ApplyTemplate:
+        """Call it: the prompt that a conversation becomes."""
+        return ApplyTemplate(self, self._wrapped.apply_template)
 
     @cached_property
     def models(self) -> Models:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from llama_async._lazy import lazy_exports
 
-from .chat import AsyncChat, AsyncCompletions
+from .chat import AsyncChat
+from .completions import AsyncCompletions
 from .embeddings import AsyncEmbeddings
 from .models import AsyncModels
 from .rerank import AsyncRerank

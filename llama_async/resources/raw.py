@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .chat import AsyncChat
     from .chat.completions import AsyncCompletions
     from .chat.completions.messages import AsyncMessages
+    from .completions import AsyncCompletions as AsyncTextCompletions
     from .embeddings import AsyncEmbeddings
     from .models import AsyncModels
 
@@ -34,11 +35,14 @@ __all__ = [
     "AsyncMessagesWithStreamingResponse",
     "AsyncModelsWithRawResponse",
     "AsyncModelsWithStreamingResponse",
+    "AsyncTextCompletionsWithRawResponse",
+    "AsyncTextCompletionsWithStreamingResponse",
 ]
 
 _COMPLETIONS = "/chat/completions"
 _COMPLETION = "/chat/completions/{completion_id}"
 _MESSAGES = "/chat/completions/{completion_id}/messages"
+_TEXT_COMPLETIONS = "/completions"
 _EMBEDDINGS = "/embeddings"
 _MODELS = "/models"
 _MODEL = "/models/{model}"
@@ -62,6 +66,22 @@ class AsyncModelsWithStreamingResponse:
         self.retrieve = streamed(models.retrieve, "GET", _MODEL)
         self.list = streamed(models.list, "GET", _MODELS)
         self.delete = streamed(models.delete, "DELETE", _MODEL)
+
+
+class AsyncTextCompletionsWithRawResponse:
+    """The methods of `client.completions`, returning responses."""
+
+    def __init__(self, completions: AsyncTextCompletions) -> None:
+        self._completions = completions
+        self.create = raw(completions.create, "POST", _TEXT_COMPLETIONS)
+
+
+class AsyncTextCompletionsWithStreamingResponse:
+    """The methods of `client.completions`, returning contexts of responses."""
+
+    def __init__(self, completions: AsyncTextCompletions) -> None:
+        self._completions = completions
+        self.create = streamed(completions.create, "POST", _TEXT_COMPLETIONS)
 
 
 class AsyncEmbeddingsWithRawResponse:
@@ -168,6 +188,11 @@ class AsyncLlamaWithRawResponse:
         return AsyncChatWithRawResponse(self._client.chat)
 
     @cached_property
+    def completions(self) -> AsyncTextCompletionsWithRawResponse:
+        """Texts continued."""
+        return AsyncTextCompletionsWithRawResponse(self._client.completions)
+
+    @cached_property
     def embeddings(self) -> AsyncEmbeddingsWithRawResponse:
         """Texts as vectors."""
         return AsyncEmbeddingsWithRawResponse(self._client.embeddings)
@@ -188,6 +213,11 @@ class AsyncLlamaWithStreamedResponse:
     def chat(self) -> AsyncChatWithStreamingResponse:
         """Conversations."""
         return AsyncChatWithStreamingResponse(self._client.chat)
+
+    @cached_property
+    def completions(self) -> AsyncTextCompletionsWithStreamingResponse:
+        """Texts continued."""
+        return AsyncTextCompletionsWithStreamingResponse(self._client.completions)
 
     @cached_property
     def embeddings(self) -> AsyncEmbeddingsWithStreamingResponse:

@@ -1,6 +1,7 @@
 """Written by tools/gen_blocking.py from llama_async/resources/__init__.py."""
 
-from .chat import Chat, Completions
+from .chat import Chat
+from .completions import Completions
 from .embeddings import Embeddings
 from .models import Models
 from .rerank import Rerank

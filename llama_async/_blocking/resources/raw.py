@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .chat import Chat
     from .chat.completions import Completions
     from .chat.completions.messages import Messages
+    from .completions import Completions as TextCompletions
     from .embeddings import Embeddings
     from .models import Models
 
@@ -33,11 +34,14 @@ __all__ = [
     "MessagesWithStreamingResponse",
     "ModelsWithRawResponse",
     "ModelsWithStreamingResponse",
+    "TextCompletionsWithRawResponse",
+    "TextCompletionsWithStreamingResponse",
 ]
 
 _COMPLETIONS = "/chat/completions"
 _COMPLETION = "/chat/completions/{completion_id}"
 _MESSAGES = "/chat/completions/{completion_id}/messages"
+_TEXT_COMPLETIONS = "/completions"
 _EMBEDDINGS = "/embeddings"
 _MODELS = "/models"
 _MODEL = "/models/{model}"
@@ -61,6 +65,22 @@ class ModelsWithStreamingResponse:
         self.retrieve = streamed(models.retrieve, "GET", _MODEL)
         self.list = streamed(models.list, "GET", _MODELS)
         self.delete = streamed(models.delete, "DELETE", _MODEL)
+
+
+class TextCompletionsWithRawResponse:
+    """The methods of `client.completions`, returning responses."""
+
+    def __init__(self, completions: TextCompletions) -> None:
+        self._completions = completions
+        self.create = raw(completions.create, "POST", _TEXT_COMPLETIONS)
+
+
+class TextCompletionsWithStreamingResponse:
+    """The methods of `client.completions`, returning contexts of responses."""
+
+    def __init__(self, completions: TextCompletions) -> None:
+        self._completions = completions
+        self.create = streamed(completions.create, "POST", _TEXT_COMPLETIONS)
 
 
 class EmbeddingsWithRawResponse:
@@ -167,6 +187,11 @@ class LlamaWithRawResponse:
         return ChatWithRawResponse(self._client.chat)
 
     @cached_property
+    def completions(self) -> TextCompletionsWithRawResponse:
+        """Texts continued."""
+        return TextCompletionsWithRawResponse(self._client.completions)
+
+    @cached_property
     def embeddings(self) -> EmbeddingsWithRawResponse:
         """Texts as vectors."""
         return EmbeddingsWithRawResponse(self._client.embeddings)
@@ -187,6 +212,11 @@ class LlamaWithStreamedResponse:
     def chat(self) -> ChatWithStreamingResponse:
         """Conversations."""
         return ChatWithStreamingResponse(self._client.chat)
+
+    @cached_property
+    def completions(self) -> TextCompletionsWithStreamingResponse:
+        """Texts continued."""
+        return TextCompletionsWithStreamingResponse(self._client.completions)
 
     @cached_property
     def embeddings(self) -> EmbeddingsWithStreamingResponse:
