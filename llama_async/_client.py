@@ -17,8 +17,17 @@ from ._parameters import timeout_seconds
 from ._registry import Registry
 from ._store import completion_store
 from ._types import NotGiven, not_given
-from .resources import AsyncChat, AsyncCompletions, AsyncEmbeddings, AsyncModels, AsyncRerank
-from .resources.tokens import AsyncApplyTemplate, AsyncCountTokens, AsyncDetokenize, AsyncTokenize
+from .resources import (
+    AsyncApplyTemplate,
+    AsyncChat,
+    AsyncCompletions,
+    AsyncCountTokens,
+    AsyncDetokenize,
+    AsyncEmbeddings,
+    AsyncModels,
+    AsyncRerank,
+    AsyncTokenize,
+)
 
 if TYPE_CHECKING:
     import os

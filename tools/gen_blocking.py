@@ -394,7 +394,10 @@ def package_init(path: Path) -> str | None:
     source = path.relative_to(ROOT).as_posix()
     lines = [f'"""Written by tools/gen_blocking.py from {source}."""', ""]
     lines += [f"from .{module} import {', '.join(sorted(found))}" for module, found in imports]
-    lines += ["", f"__all__ = [{', '.join(repr(name).replace(chr(39), chr(34)) for name in names)}]"]
+    exported = f"__all__ = [{', '.join(repr(name).replace(chr(39), chr(34)) for name in names)}]"
+    if len(exported) > WIDTH:
+        exported = "\n".join(["__all__ = [", *(f'    "{name}",' for name in names), "]"])
+    lines += ["", exported]
     return "\n".join(lines) + "\n"
 
 

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, cast
 
 from llama_async._blocking._base import BlockingClient, Wrapped
 from llama_async._types import not_given
-from llama_async.resources.tokens import ApplyTemplate, CountTokens, Detokenize, Tokenize
 
-from .resources import Chat, Completions, Embeddings, Models, Rerank
+from .resources import (
+    ApplyTemplate,
+    Chat,
+    Completions,
+    CountTokens,
+    Detokenize,
+    Embeddings,
+    Models,
+    Rerank,
+    Tokenize,
+)
 
 if TYPE_CHECKING:
     import os

@@ -5,5 +5,16 @@ from .completions import Completions
 from .embeddings import Embeddings
 from .models import Models
 from .rerank import Rerank
+from .tokens import ApplyTemplate, CountTokens, Detokenize, Tokenize
 
-__all__ = ["Chat", "Completions", "Embeddings", "Models", "Rerank"]
+__all__ = [
+    "ApplyTemplate",
+    "Chat",
+    "Completions",
+    "CountTokens",
+    "Detokenize",
+    "Embeddings",
+    "Models",
+    "Rerank",
+    "Tokenize",
+]
