@@ -31,7 +31,7 @@ QUESTION = [
 ]
 # Computed anew each time, so that both compute the same in the same pieces.
 FRESH = {"cache_prompt": False}
-GREEDY: dict[str, Any] = {"model": "gpt-4o-mini", "temperature": 0, "max_tokens": 16, "extra_body": FRESH}
+GREEDY: dict[str, Any] = {"model": "gpt-4o-mini", "temperature": 0, "max_tokens": 10, "extra_body": FRESH}
 
 
 def snippet(function: Snippet) -> Snippet:
@@ -211,6 +211,43 @@ async def stored(sdk: Any, client: Any) -> Any:
     messages = await client.chat.completions.messages.list(answer.id)
     deleted = await client.chat.completions.delete(answer.id)
     return found, changed.metadata, listed == [answer.id], [m.content for m in messages.data], deleted.deleted
+
+
+@snippet
+async def raw_response(sdk: Any, client: Any) -> Any:
+    raw = await client.chat.completions.with_raw_response.create(messages=QUESTION, **GREEDY)
+    answer = raw.parse()
+    headers = {name for name in raw.headers if name in ("content-type", "x-request-id", "openai-processing-ms")}
+    return raw.status_code, headers, answer, raw.request_id == raw.headers["x-request-id"]
+
+
+@snippet
+async def streaming_response(sdk: Any, client: Any) -> Any:
+    async with client.chat.completions.with_streaming_response.create(
+        messages=QUESTION, stream=True, **GREEDY
+    ) as response:
+        lines = [line async for line in response.iter_lines()]
+    return lines[-2:], {line[:6] for line in lines}
+
+
+class Capital(pydantic.BaseModel):
+    country: str
+    city: str
+
+
+@snippet
+async def parsed(sdk: Any, client: Any) -> Any:
+    options = {**GREEDY, "max_tokens": 64}
+    answer = await client.chat.completions.parse(messages=QUESTION, response_format=Capital, **options)
+    return answer.choices[0].message.parsed, answer.choices[0].message.content
+
+
+@snippet
+async def legacy_completion(sdk: Any, client: Any) -> Any:
+    whole = await client.completions.create(prompt="The capital of France is", logprobs=1, **GREEDY)
+    stream = await client.completions.create(prompt="The capital of France is", stream=True, **GREEDY)
+    text = "".join([chunk.choices[0].text async for chunk in stream if chunk.choices])
+    return whole, text, text == whole.choices[0].text
 
 
 # -- comparing them
