@@ -157,9 +157,7 @@ class Router:
         route, variable = _find(request)
         method: Any = self._client
         for name in (*route.resource, route.method):
-            method = getattr(method, name, None)
-        if method is None:
-            raise route_error(request.method, request.path)
+            method = getattr(method, name)
         arguments: dict[str, Any] = {}
         if route.path_parameter is not None:
             arguments[route.path_parameter] = variable

@@ -12,6 +12,7 @@ import atexit
 import contextvars
 import inspect
 import os
+import sys
 import threading
 import weakref
 from concurrent.futures import Future
@@ -122,6 +123,10 @@ class _Call:
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._cancelled:
+            # Among the caller's variables may be that trio runs where it waits. Who has no sniffio does not ask it.
+            sniffio = sys.modules.get("sniffio")
+            if sniffio is not None:
+                sniffio.current_async_library_cvar.set("asyncio")
             self._task = loop.create_task(self._run())
 
     def cancel(self, loop: asyncio.AbstractEventLoop) -> None:

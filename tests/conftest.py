@@ -24,16 +24,20 @@ def model_path() -> Path:
     return default_model_path()
 
 
+_ASYNCIO = ("asyncio", {"use_uvloop": False})
+
+
 @pytest.fixture(
     params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(_ASYNCIO, id="asyncio"),
         pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
         pytest.param(("trio", {}), id="trio"),
     ],
     scope="session",
 )
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    _session_loop[:] = [request._fixturedef]
+    # Of the session, so set up before any hook of this file is heard.
+    end_other_loops(request._fixturedef, request)
     return request.param
 
 
@@ -66,18 +70,34 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-# The definition of this file's `anyio_backend`; of the session, it is set up before any hook of this file is heard.
-_session_loop: list[Any] = []
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the other loops of modules that say ONLY_ASYNCIO but use the session's client."""
+
+    def is_wanted(item: pytest.Item) -> bool:
+        loop = item.callspec.params.get("anyio_backend") if hasattr(item, "callspec") else None
+        return not getattr(getattr(item, "module", None), "ONLY_ASYNCIO", False) or loop in (None, _ASYNCIO)
+
+    items[:] = filter(is_wanted, items)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-    """End the session's fixtures in one event loop before a module asks for a loop of its own.
+# The definitions of `anyio_backend` that were set up: this file's, and those of modules with loops of their own.
+_loops: list[Any] = []
+
+
+def end_other_loops(loop: Any, request: Any) -> None:
+    """End the fixtures in the event loops of other definitions of `anyio_backend` before this one's are made.
 
     anyio's plugin keeps a loop while an asynchronous fixture lives in it, and runs every test there, whatever loop the
     test's `anyio_backend` names: a client of the session under trio would take asyncio's tests of such a module along.
     """
+    for other in _loops:
+        if other is not loop:
+            other.finish(request)
+    if loop not in _loops:
+        _loops.append(loop)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
     if fixturedef.argname == "anyio_backend":
-        for other in _session_loop:
-            if other is not fixturedef:
-                other.finish(request)
+        end_other_loops(fixturedef, request)

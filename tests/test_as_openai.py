@@ -26,11 +26,6 @@ pytestmark = [
 SHORT: dict[str, Any] = {"model": "default", "messages": QUESTION, "max_tokens": 6, "temperature": 0}
 
 
-@pytest.fixture(params=["asyncio", "trio"], scope="session")
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    return (request.param, {})
-
-
 @pytest.fixture
 async def real(shared_client: AsyncLlama) -> AsyncIterator[openai.AsyncOpenAI]:
     async with shared_client.as_openai() as real:

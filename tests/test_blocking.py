@@ -21,6 +21,7 @@ import anyio.lowlevel
 import openai
 import openai.resources.chat.completions as reference
 import pytest
+import trio
 from support import CLIENT_OPTIONS, ENDLESS, QUESTION, run_child
 
 import llama_async
@@ -594,3 +595,14 @@ def test_nothing_of_asyncio_is_left_in_what_is_generated() -> None:
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         assert not {name for name in names if name.startswith("Async")}, path
         assert not [node for node in ast.walk(tree) if isinstance(node, (ast.AsyncFunctionDef, ast.Await))], path
+
+
+def test_called_where_trio_runs(model_path: Path) -> None:
+    async def main() -> None:
+        with Llama(model_path, **CLIENT_OPTIONS) as client:
+            answer = client.chat.completions.create(model="default", messages=QUESTION, max_tokens=2)
+            assert answer.choices
+            assert client._portal.run(anyio.get_current_task).id  # anyio's calls work in the portal
+
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(trio.run, main).result()

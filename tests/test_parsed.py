@@ -39,9 +39,7 @@ OURS.Completion = llama_async.types.chat.ChatCompletion
 THEIRS.Completion = openai.types.chat.ChatCompletion
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True  # see conftest.py
 
 
 # -- parsing, by hand --------------------------------------------------------------------------------------------------

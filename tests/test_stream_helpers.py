@@ -45,10 +45,7 @@ from support import QUESTION, stats, until
 from llama_async import AsyncLlama
 from llama_async.lib.streaming._deltas import accumulate_delta
 
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True  # see conftest.py
 
 
 # -- comparison --------------------------------------------------------------------------------------------------------

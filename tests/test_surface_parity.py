@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 from typing import Any
 
 import openai
 import pydantic
 import pytest
+import typing_extensions
 
 import llama_async
 
@@ -109,20 +110,17 @@ OURS_ALONE = {
     "StoreError": "stored completions are here",
     "StreamClosedError": "an OpenAIError for which the reference raises httpx2's",
     # clients
+    "aclose": "anyio's and httpx's name for close",
     "apply_template": "there is a template to look at",
+    "as_openai": "a real openai client where one must be had",
     "count_tokens": "there is a tokenizer",
     "detokenize": "there is a tokenizer",
-    "tokenize": "there is a tokenizer",
-    "aclose": "anyio's and httpx's name for close",
-    "as_openai": "a real openai client where one must be had",
     "load": "there is a model to load",
     "rerank": "an endpoint of others, in the same style",
     "stats": "there is an engine to look at",
+    "tokenize": "there is a tokenizer",
     "unload": "there are models to unload",
 }
-
-# What is not built yet. An entry that is there fails.
-NOT_YET: frozenset[str] = frozenset()
 
 # Classes that are not reached from a client, and the modules they are in there and here.
 CLASSES = {
@@ -201,8 +199,18 @@ def annotation(text: object) -> object:
     return shape(ast.parse(text, mode="eval").body)
 
 
-# Spellings of the same: ours -> one name for both.
-SPELLINGS = {"Dict": "dict", "List": "list", "Tuple": "tuple", "Type": "type", "Text": "str", "NoneType": "None"}
+# Spellings of the same -> one name for both.
+SPELLINGS = {
+    "Dict": "dict",
+    "List": "list",
+    "Tuple": "tuple",
+    "Type": "type",
+    "NoneType": "None",
+    # Type variables.
+    "AsyncPageT": "Self",
+    "SyncPageT": "Self",
+    "_R": "R",
+}
 
 
 def signature(function: Any) -> dict[str, tuple[object, ...]]:
@@ -224,6 +232,11 @@ def annotation_of(parameter: inspect.Parameter) -> object:
     return None if parameter.annotation is inspect.Parameter.empty else annotation(parameter.annotation)
 
 
+def result_of(function: Any) -> object:
+    result = inspect.signature(function).return_annotation
+    return None if result is inspect.Signature.empty else annotation(result)
+
+
 def resolve(root: object, path: str) -> Any:
     for name in filter(None, path.split(".")):
         root = getattr(root, name)
@@ -231,17 +244,11 @@ def resolve(root: object, path: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def clients() -> Iterator[dict[str, Any]]:
+def clients() -> dict[str, Any]:
     """One of each class, ours and theirs, by name."""
     made = {name: getattr(openai, name)(api_key="none") for name in CLIENTS.values()}
-    for name in CLIENTS:
-        if name not in NOT_YET:
-            made[name] = getattr(llama_async, name)("no-such-model.gguf")
+    made |= {name: getattr(llama_async, name)("no-such-model.gguf") for name in CLIENTS}
     return made
-
-
-def existing(mapping: Any) -> list[str]:
-    return [name for name in mapping if name not in NOT_YET]
 
 
 # -- module level
@@ -249,7 +256,7 @@ def existing(mapping: Any) -> list[str]:
 
 def test_exports() -> None:
     theirs, ours = set(openai.__all__), set(llama_async.__all__)
-    assert theirs - ours - NOT_HERE.keys() - NOT_YET - set(CLIENTS.values()) == set()
+    assert theirs - ours - NOT_HERE.keys() - set(CLIENTS.values()) == set()
     assert ours - theirs - OURS_ALONE.keys() == set()
 
 
@@ -313,13 +320,9 @@ def test_exception(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_client(name: str, clients: dict[str, Any]) -> None:
-    if name in NOT_YET:
-        assert not hasattr(llama_async, name)
-        return
     theirs, ours = public(clients[CLIENTS[name]]), public(clients[name])
-    assert theirs - ours - NOT_HERE.keys() - NOT_YET == set()
+    assert theirs - ours - NOT_HERE.keys() == set()
     assert ours - theirs - OURS_ALONE.keys() == set()
-    assert ours & NOT_YET == set()
     # What `copy` takes stands with the constructor's arguments, in docs/compatibility.md.
     for method in sorted(theirs & ours - {"copy", "with_options"}):
         left, right = getattr(clients[CLIENTS[name]], method), getattr(clients[name], method)
@@ -332,28 +335,37 @@ def test_client(name: str, clients: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", CLIENTS)
 def test_resource(name: str, resource: str, view: str, clients: dict[str, Any]) -> None:
     path = ".".join(filter(None, (resource, view)))
-    if NOT_YET & {name, resource, path, view}:
-        return
     theirs, ours = resolve(clients[CLIENTS[name]], path), resolve(clients[name], path)
     compare(theirs, ours, path)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="typing does not remember overloads before 3.11")
+@pytest.mark.parametrize("path", ["chat.completions.create", "completions.create"])
+@pytest.mark.parametrize("name", CLIENTS)
+def test_overloads(name: str, path: str, clients: dict[str, Any]) -> None:
+    def overloads(client: str) -> list[Any]:
+        method = inspect.unwrap(resolve(clients[client], path))
+        return [
+            (signature(one), result_of(one))
+            for one in typing_extensions.get_overloads(getattr(method, "__func__", method))
+        ]
+
+    assert len(overloads(CLIENTS[name])) == 3
+    assert overloads(name) == overloads(CLIENTS[name])
 
 
 @pytest.mark.parametrize("view", VIEWS[1:])
 @pytest.mark.parametrize("name", CLIENTS)
 def test_views_of_a_client(name: str, view: str, clients: dict[str, Any]) -> None:
-    if NOT_YET & {name, view}:
-        return
     theirs, ours = getattr(clients[CLIENTS[name]], view), getattr(clients[name], view)
-    assert public(theirs) - public(ours) - NOT_HERE.keys() - NOT_YET == set()
+    assert public(theirs) - public(ours) - NOT_HERE.keys() == set()
     assert public(ours) - public(theirs) - OURS_ALONE.keys() == set()
-    for resource in existing(RESOURCES):
+    for resource in RESOURCES:
         compare(resolve(theirs, resource), resolve(ours, resource), f"{view}.{resource}")
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_class(name: str) -> None:
-    if name in NOT_YET:
-        return
     there, here = CLASSES[name]
     theirs, ours = getattr(importlib.import_module(there), name), getattr(importlib.import_module(here), name)
     compare(theirs, ours, name)
@@ -373,13 +385,9 @@ def compare(theirs: object, ours: object, path: str) -> None:
 def compare_functions(theirs: Any, ours: Any, path: str) -> None:
     left, right = signature(theirs), signature(ours)
     assert list(right) == list(left), path
+    assert result_of(ours) == result_of(theirs), path
     for name in left:
         assert right[name] == left[name], f"{path}({name})"
-
-
-def test_what_is_not_yet_is_not() -> None:
-    """The table empties as things are built."""
-    assert [name for name in NOT_YET if hasattr(llama_async, name)] == []
 
 
 def test_the_reference_is_the_pinned_version() -> None:
