@@ -36,8 +36,6 @@ _ASYNCIO = ("asyncio", {"use_uvloop": False})
     scope="session",
 )
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    # Of the session, so set up before any hook of this file is heard.
-    end_other_loops(request._fixturedef, request)
     return request.param
 
 
@@ -71,33 +69,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out the other loops of modules that say ONLY_ASYNCIO but use the session's client."""
+    """Leave out the other loops of modules that say ONLY_ASYNCIO.
+
+    An `anyio_backend` of a module's own would not do: anyio's plugin keeps a loop while an asynchronous fixture lives
+    in it, the session's client for one, and runs every test there, whatever loop the test's `anyio_backend` names.
+    """
 
     def is_wanted(item: pytest.Item) -> bool:
         loop = item.callspec.params.get("anyio_backend") if hasattr(item, "callspec") else None
         return not getattr(getattr(item, "module", None), "ONLY_ASYNCIO", False) or loop in (None, _ASYNCIO)
 
     items[:] = filter(is_wanted, items)
-
-
-# The definitions of `anyio_backend` that were set up: this file's, and those of modules with loops of their own.
-_loops: list[Any] = []
-
-
-def end_other_loops(loop: Any, request: Any) -> None:
-    """End the fixtures in the event loops of other definitions of `anyio_backend` before this one's are made.
-
-    anyio's plugin keeps a loop while an asynchronous fixture lives in it, and runs every test there, whatever loop the
-    test's `anyio_backend` names: a client of the session under trio would take asyncio's tests of such a module along.
-    """
-    for other in _loops:
-        if other is not loop:
-            other.finish(request)
-    if loop not in _loops:
-        _loops.append(loop)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-    if fixturedef.argname == "anyio_backend":
-        end_other_loops(fixturedef, request)

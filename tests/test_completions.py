@@ -36,9 +36,7 @@ FACTS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True
 
 
 @pytest.fixture(scope="module")

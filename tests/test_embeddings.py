@@ -42,9 +42,7 @@ SENTENCES = [
 WORDS = "one two three four five six seven eight nine ten".split()
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,7 @@ pytestmark = pytest.mark.anyio
 BODY: dict[str, Any] = {"model": "default", "messages": QUESTION, "max_tokens": 4, "temperature": 0}
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True
 
 
 @pytest.fixture(scope="module")

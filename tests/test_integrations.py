@@ -15,10 +15,8 @@ from llama_async import AsyncLlama
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    # The frameworks are asyncio's.
-    return "asyncio", {}
+# The frameworks are asyncio's.
+ONLY_ASYNCIO = True
 
 
 @pytest.fixture(scope="module")

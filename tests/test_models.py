@@ -20,9 +20,7 @@ from llama_async.types import Model, ModelDeleted
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True
 
 
 async def test_list_can_be_awaited_and_iterated(tmp_path: Path) -> None:

@@ -103,12 +103,13 @@ def must_fail(test: str) -> bool:
     return refused is not None and test.partition("[")[2].rstrip("]") in refused.variants
 
 
-@pytest.fixture(scope="module")
+# Of the session: those tests of the module that have an event loop are run apart from the others.
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_llama(tmp_path_factory.mktemp("openai") / "tiny.gguf")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outcomes(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Each test's report."""
     directory, report = openai_tests(), tmp_path_factory.mktemp("report") / "report.jsonl"
@@ -151,9 +152,7 @@ def test_what_is_refused_is_refused_as_listed(outcomes: dict[str, dict[str, Any]
     assert all(refused.parameters or refused.reason for refused in REFUSED.values())
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True
 
 
 @pytest.fixture(scope="module")

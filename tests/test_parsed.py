@@ -39,7 +39,7 @@ OURS.Completion = llama_async.types.chat.ChatCompletion
 THEIRS.Completion = openai.types.chat.ChatCompletion
 
 
-ONLY_ASYNCIO = True  # see conftest.py
+ONLY_ASYNCIO = True
 
 
 # -- parsing, by hand --------------------------------------------------------------------------------------------------

@@ -41,10 +41,8 @@ _LAYOUTS = {
 _ATTENTION_ONLY = ("llama",)
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    # The native engine does not see which loop drains it.
-    return "asyncio"
+# The native engine does not see which loop drains it.
+ONLY_ASYNCIO = True
 
 
 def say(text: str, *, system: str = "") -> Messages:

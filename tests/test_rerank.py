@@ -20,9 +20,7 @@ QUERY = "what is a panda?"
 DOCUMENTS = ["hi", "it is a bear", "the giant panda is a bear of china", "a panda is an animal", "bananas are yellow"]
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True
 
 
 @pytest.fixture(scope="module")

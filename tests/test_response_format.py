@@ -19,7 +19,7 @@ MESSAGES = [{"role": "user", "content": "Give an example of a person, as JSON."}
 HOT: dict[str, Any] = {"temperature": 2.0, "seed": 7, "n": 2, "extra_body": {"top_k": 0, "min_p": 0}}
 
 
-ONLY_ASYNCIO = True  # see conftest.py
+ONLY_ASYNCIO = True
 
 
 pytestmark = pytest.mark.anyio

@@ -45,7 +45,7 @@ from support import QUESTION, stats, until
 from llama_async import AsyncLlama
 from llama_async.lib.streaming._deltas import accumulate_delta
 
-ONLY_ASYNCIO = True  # see conftest.py
+ONLY_ASYNCIO = True
 
 
 # -- comparison --------------------------------------------------------------------------------------------------------

@@ -16,9 +16,7 @@ from llama_async.types.chat import ChatCompletionChunk
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> Any:
-    return ("asyncio", {})
+ONLY_ASYNCIO = True
 
 
 CHUNK = ChatCompletionChunk(id="c", choices=[], created=1, model="m", object="chat.completion.chunk")
