@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from typing_extensions import Self
 
 from ._abi import ModelStats
-from ._errors import BadRequestError, ClientClosedError, OptionError
+from ._errors import BASE_URL, BadRequestError, ClientClosedError, OptionError
 from ._parameters import timeout_seconds
 from ._registry import Registry
 from ._store import completion_store
@@ -46,7 +46,7 @@ __all__ = ["AsyncClient", "AsyncLlama"]
 _DEFAULT_TIMEOUT_S = 600.0
 _DEFAULT_CONNECT_TIMEOUT_S = 5.0
 # What requests would be sent to, if there were HTTP.
-_DEFAULT_BASE_URL = "http://llama-async.invalid/v1/"
+_DEFAULT_BASE_URL = f"{BASE_URL}/"
 
 
 class AsyncLlama:

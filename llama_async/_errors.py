@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .types.chat import ChatCompletion
 
 __all__ = [
+    "BASE_URL",
     "APIConnectionError",
     "APIError",
     "APIResponseValidationError",
@@ -51,8 +52,8 @@ __all__ = [
     "shown",
 ]
 
-# What a request would have been sent to; it only fills `request.url`.
-_URL = "http://llama-async.invalid/v1/chat/completions"
+# Where requests would go if there were HTTP; nothing answers there.
+BASE_URL = "http://llama-async.invalid/v1"
 
 
 class Reply:
@@ -98,7 +99,7 @@ class APIError(OpenAIError):
         if self._request is None:
             import httpx
 
-            self._request = httpx.Request("POST", _URL)
+            self._request = httpx.Request("POST", f"{BASE_URL}/chat/completions")
         return self._request
 
     @request.setter

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._pump import Pump
 
-__all__ = ["Delta", "End", "Generation"]
+__all__ = ["Answer", "Delta", "End", "Generation"]
 
 _NONE = int(Finish.NONE)
 _OK = int(Status.OK)
@@ -55,7 +55,38 @@ class End(NamedTuple):
     decode_ms: float = 0.0
 
 
-class Generation(Source):
+class Answer(Source):
+    """What one task reads while it comes: a generation, or several of them as one. Leaving it by an exception ends it.
+
+    Args:
+        pump: Where its consumer waits.
+    """
+
+    __slots__ = ("_awaited", "pump")
+
+    def __init__(self, pump: Pump) -> None:
+        super().__init__()
+        self.pump = pump
+        self._awaited = False
+
+    def cancel(self) -> None:
+        """Stop it."""
+        raise NotImplementedError
+
+    async def _wait(self) -> None:
+        if self._awaited:
+            raise RuntimeError("another task is already waiting for this answer")
+        self._awaited = True
+        try:
+            await self.pump.wait(self)
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            self._awaited = False
+
+
+class Generation(Answer):
     """The answer to one request, while it comes.
 
     Args:
@@ -63,23 +94,16 @@ class Generation(Source):
         streaming: Whether the consumer wants deltas as they come, rather than to be woken once at the end.
     """
 
-    __slots__ = ("_awaited", "_cancel_native", "_pending", "_pump", "_streaming", "closed", "end", "n_handed_out")
+    __slots__ = ("_cancel_native", "_pending", "_streaming", "closed", "end", "n_handed_out")
 
     def __init__(self, pump: Pump, *, streaming: bool) -> None:
-        super().__init__()
-        self._pump = pump
+        super().__init__(pump)
         self._streaming = streaming
         self._pending: dict[int, Delta] = {}
         self._cancel_native: Callable[[], None] | None = None
-        self._awaited = False
         self.closed = False
         self.end: End | None = None
         self.n_handed_out = 0
-
-    @property
-    def pump(self) -> Pump:
-        """Where its consumer waits."""
-        return self._pump
 
     @property
     def has_news(self) -> bool:
@@ -192,15 +216,3 @@ class Generation(Source):
         error = self.error()
         if error is not None:
             raise error
-
-    async def _wait(self) -> None:
-        if self._awaited:
-            raise RuntimeError("another task is already waiting for this answer")
-        self._awaited = True
-        try:
-            await self._pump.wait(self)
-        except BaseException:
-            self.cancel()
-            raise
-        finally:
-            self._awaited = False

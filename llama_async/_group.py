@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._errors import StreamClosedError
-from ._generation import Delta, End
-from ._pump import Source
+from ._generation import Answer, Delta, End
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,7 @@ class _Bell:
         self._group.wake()
 
 
-class GenerationGroup(Source):
+class GenerationGroup(Answer):
     """The answers to several prompts, while they come.
 
     A delta's choice is `prompt * n_choices + choice`; what is about prompt p itself has the choice `-1 - p`.
@@ -46,14 +45,13 @@ class GenerationGroup(Source):
         n_choices: Choices of each.
     """
 
-    __slots__ = ("_awaited", "_bell", "_generations", "_n_choices", "_n_handed_out", "_turn", "closed", "end")
+    __slots__ = ("_bell", "_generations", "_n_choices", "_n_handed_out", "_turn", "closed", "end")
 
     def __init__(self, generations: Sequence[Generation], n_choices: int) -> None:
-        super().__init__()
+        super().__init__(generations[0].pump)
         self._generations = generations
         self._n_choices = n_choices
         self._bell = _Bell(self)
-        self._awaited = False
         self._turn = 0
         self._n_handed_out = 0
         self.closed = False
@@ -152,15 +150,6 @@ class GenerationGroup(Source):
                 raise error
 
     async def _wait(self) -> None:
-        if self._awaited:
-            raise RuntimeError("another task is already waiting for this answer")
-        self._awaited = True
-        try:
-            for generation in self._generations:
-                generation.waker = self._bell
-            await self._generations[0].pump.wait(self)
-        except BaseException:
-            self.cancel()
-            raise
-        finally:
-            self._awaited = False
+        for generation in self._generations:
+            generation.waker = self._bell
+        await super()._wait()

@@ -197,7 +197,7 @@ def _query_arguments(route: _Route, query: Sequence[tuple[str, str]]) -> dict[st
 
 def _body_arguments(method: Any, body: bytes, path_arguments: Mapping[str, object]) -> dict[str, Any]:
     values = _parsed(body)
-    known, required = _parameters(method.__func__)
+    known, required, takes_extra = _parameters(method.__func__)
     arguments: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in values.items():
@@ -206,7 +206,7 @@ def _body_arguments(method: Any, body: bytes, path_arguments: Mapping[str, objec
         if name not in arguments and name not in path_arguments:
             raise bad_request(name, f"{name} is missing")
     if extra:
-        if "extra_body" not in inspect.signature(method).parameters:
+        if not takes_extra:
             name = next(iter(extra))
             raise bad_request(shown(name).strip("'"), f"unknown parameter {shown(name)}")
         # The engine's own parameters; the method refuses what is none.
@@ -215,15 +215,12 @@ def _body_arguments(method: Any, body: bytes, path_arguments: Mapping[str, objec
 
 
 @cache
-def _parameters(function: Callable[..., object]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Return the names a body may set, and those of them that it must."""
-    parameters = [
-        parameter
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name != "self" and name not in _NOT_IN_BODY
-    ]
+def _parameters(function: Callable[..., object]) -> tuple[frozenset[str], tuple[str, ...], bool]:
+    """Return the names a body may set, those of them that it must, and whether the function takes an extra_body."""
+    signature = inspect.signature(function).parameters
+    parameters = [parameter for name, parameter in signature.items() if name != "self" and name not in _NOT_IN_BODY]
     required = tuple(parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty)
-    return frozenset(parameter.name for parameter in parameters), required
+    return frozenset(parameter.name for parameter in parameters), required, "extra_body" in signature
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
@@ -255,15 +252,8 @@ def _refuse_constant(name: str) -> object:
 
 
 def _encoded(result: object) -> tuple[dict[str, str], bytes | EventStream]:
+    headers = {"x-request-id": getattr(result, "_request_id", None) or new_request_id()}
     if isinstance(result, AsyncStream):
-        headers = {
-            "content-type": "text/event-stream; charset=utf-8",
-            "x-request-id": result.response.headers["x-request-id"],
-        }
-        return headers, EventStream(result)
+        return {**headers, "content-type": "text/event-stream; charset=utf-8"}, EventStream(result)
     assert isinstance(result, BaseModel)
-    headers = {
-        "content-type": "application/json",
-        "x-request-id": getattr(result, "_request_id", None) or new_request_id(),
-    }
-    return headers, json_body(result)
+    return {**headers, "content-type": "application/json"}, json_body(result)

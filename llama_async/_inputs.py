@@ -20,6 +20,7 @@ __all__ = [
     "embedding_request",
     "encode_tokens",
     "rerank_request",
+    "text_segment",
     "texts_or_tokens",
 ]
 
@@ -61,10 +62,24 @@ class Inputs:
             raise bad_request(place, f"{place} must not be empty")
         if not isinstance(entry, str):
             return Segment(SegmentKind.TOKENS, encode_tokens(entry, place))
-        try:
-            return Segment(SegmentKind.TEXT, entry.encode(), self._flags)
-        except UnicodeEncodeError:
-            raise bad_request(place, f"{place} is {shown(entry)}, but must be text without lone surrogates") from None
+        return text_segment(entry, place, self._flags)
+
+
+def text_segment(text: str, place: str, flags: SegmentFlag) -> Segment:
+    """Return the segment of a text. Called in any thread.
+
+    Args:
+        text: The text.
+        place: What it is called in an error.
+        flags: Of the segment.
+
+    Raises:
+        BadRequestError: It has a lone surrogate, which UTF-8 cannot express.
+    """
+    try:
+        return Segment(SegmentKind.TEXT, text.encode(), flags)
+    except UnicodeEncodeError:
+        raise bad_request(place, f"{place} is {shown(text)}, but must be text without lone surrogates") from None
 
 
 def encode_tokens(entry: Any, place: str) -> bytes:

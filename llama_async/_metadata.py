@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ._errors import bad_request, shown
+from ._parameters import is_utf8
 
 __all__ = ["checked_metadata"]
 
@@ -30,13 +31,5 @@ def checked_metadata(metadata: object) -> dict[str, str]:
 
 
 def _check(what: str, text: object, max_chars: int) -> None:
-    if not isinstance(text, str) or len(text) > max_chars or not _is_utf8(text):
+    if not isinstance(text, str) or len(text) > max_chars or not is_utf8(text):
         raise bad_request("metadata", f"metadata has {what}, but must have text of at most {max_chars} characters")
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

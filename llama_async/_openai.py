@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
-from ._errors import APIConnectionError, APITimeoutError, ClientClosedError
+from ._errors import BASE_URL, APIConnectionError, APITimeoutError, ClientClosedError
 from ._http import HTTPReply, HTTPRequest, Router
 from ._types import not_given
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncTransport", "Transport", "async_openai", "blocking_openai"]
 
-_BASE_URL = "http://llama-async.invalid/v1"
 # openai wants one; it goes nowhere.
 _API_KEY = "llama-async"
 
@@ -39,7 +38,7 @@ def async_openai(client: AsyncLlama) -> openai.AsyncOpenAI:
     """Return an openai client that a client of ours answers, with its timeout and retries."""
     return openai.AsyncOpenAI(
         api_key=_API_KEY,
-        base_url=_BASE_URL,
+        base_url=BASE_URL,
         timeout=client.timeout,  # type: ignore[arg-type]
         max_retries=client.max_retries,
         http_client=httpx2.AsyncClient(transport=AsyncTransport(client)),
@@ -56,7 +55,7 @@ def blocking_openai(client: AsyncLlama, run: Callable[[Callable[[], Any]], Any])
     """
     return openai.OpenAI(
         api_key=_API_KEY,
-        base_url=_BASE_URL,
+        base_url=BASE_URL,
         timeout=client.timeout,  # type: ignore[arg-type]
         max_retries=client.max_retries,
         http_client=httpx2.Client(transport=Transport(client, run)),

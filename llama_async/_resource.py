@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
-
-from ._errors import APITimeoutError, StoreError
+from ._errors import StoreError
 from ._parameters import timeout_seconds
+from ._submit import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,9 +45,4 @@ class AsyncAPIResource:
 
     async def _within(self, timeout: object, work: Callable[[], Awaitable[_T]]) -> _T:
         """Return what the work returns, or raise APITimeoutError once the call's timeout, or the client's, passed."""
-        timeout_s = self._timeout(timeout)
-        try:
-            with anyio.fail_after(timeout_s):
-                return await work()
-        except TimeoutError:
-            raise APITimeoutError(None) from None
+        return await within(self._timeout(timeout), work)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from typing_extensions import Self
 
-from ._errors import StreamClosedError
+from ._errors import BASE_URL, StreamClosedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,10 +135,15 @@ class AsyncStream(Generic[_T]):
             generation.cancel()
 
     @property
+    def _request_id(self) -> str:
+        # By the name that whole results have it under.
+        return self._assembler.request_id
+
+    @property
     def response(self) -> httpx.Response:
         """The response as an HTTP client would have it. Its body is the rest of the stream, its `aclose` closes it."""
         if self._response is None:
-            self._response = _response(self, self._assembler.path, self._assembler.request_id)
+            self._response = _response(self, self._assembler.path, self._request_id)
             self._response.is_closed = self._exhausted
         return self._response
 
@@ -159,5 +164,5 @@ def _response(stream: AsyncStream[Any], path: str, request_id: str) -> httpx.Res
         200,
         headers={"content-type": "text/event-stream; charset=utf-8", "x-request-id": request_id},
         stream=Body(),
-        request=httpx.Request("POST", f"http://llama-async.invalid/v1/{path}"),
+        request=httpx.Request("POST", f"{BASE_URL}/{path}"),
     )

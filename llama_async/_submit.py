@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
@@ -14,7 +14,7 @@ from ._parameters import NO_BIAS
 from ._threads import run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ._abi import Request, Segment
     from ._engine import Engine
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ._model import Model
     from ._parameters import LogitBias
 
-__all__ = ["Prompt", "submit", "submit_all"]
+__all__ = ["Prompt", "submit", "submit_all", "within"]
+
+_T = TypeVar("_T")
 
 # A longer prompt is encoded in a worker thread: 1 MB takes 2 ms (measured).
 _ENCODE_HERE_CHARS = 1 << 20
@@ -109,8 +111,13 @@ async def submit_all(
 async def _acquire(model: Model, timeout_s: float | None) -> Engine:
     if timeout_s is None or model.is_available:
         return await model.acquire()
+    return await within(timeout_s, model.acquire)
+
+
+async def within(timeout_s: float | None, work: Callable[[], Awaitable[_T]]) -> _T:
+    """Return what the work returns, or raise APITimeoutError once so many seconds passed; `None`: no limit."""
     try:
         with anyio.fail_after(timeout_s):
-            return await model.acquire()
+            return await work()
     except TimeoutError:
         raise APITimeoutError(None) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._abi import Finish, TokenLogprob, parse_logprobs
 from ._assemble import usage_of
+from ._errors import new_request_id
 from ._generation import Delta, End
 from ._models import add_request_id, make_builder
 from .types.completion import Completion
@@ -102,7 +103,7 @@ class TextAssembler:
         logprobs: int | None,
         include_usage: bool,
     ) -> None:
-        self.request_id = f"req_{os.urandom(16).hex()}"
+        self.request_id = new_request_id()
         self._echo = echo
         self._n_prompts = n_prompts
         self._n = n

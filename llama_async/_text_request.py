@@ -11,7 +11,7 @@ from typing import Any
 from ._abi import MAX_CHOICES, MAX_TOP_LOGPROBS, Request, RequestFlag, Segment, SegmentFlag, SegmentKind
 from ._compat import COMPLETIONS
 from ._errors import bad_request, shown
-from ._inputs import encode_tokens, texts_or_tokens
+from ._inputs import encode_tokens, text_segment, texts_or_tokens
 from ._parameters import (
     INT32_MAX,
     LogitBias,
@@ -101,22 +101,15 @@ class TextPrompt:
         before, after, middle = self._frame
         segments = [_tokens(before)]
         if isinstance(self._entry, str):
-            segments.append(_text(self._entry, self._place, flags))
+            segments.append(text_segment(self._entry, self._place, flags))
         else:
             segments.append(Segment(SegmentKind.TOKENS, self.tokens))
-        segments += [_tokens(after), _text(self._suffix or "", "suffix", flags), _tokens(middle)]
+        segments += [_tokens(after), text_segment(self._suffix or "", "suffix", flags), _tokens(middle)]
         return tuple(segment for segment in segments if segment.data)
 
 
 def _tokens(tokens: Sequence[int]) -> Segment:
     return Segment(SegmentKind.TOKENS, array("i", tokens).tobytes())
-
-
-def _text(text: str, place: str, flags: SegmentFlag) -> Segment:
-    try:
-        return Segment(SegmentKind.TEXT, text.encode(), flags)
-    except UnicodeEncodeError:
-        raise bad_request(place, f"{place} is {shown(text)}, but must be text without lone surrogates") from None
 
 
 @dataclass(frozen=True, slots=True)

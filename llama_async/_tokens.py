@@ -6,8 +6,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from ._abi import Request, Segment, SegmentFlag, SegmentKind, Task
-from ._errors import bad_request, shown
-from ._inputs import encode_tokens
+from ._inputs import encode_tokens, text_segment
 from ._submit import submit
 from ._threads import run_in_thread
 
@@ -33,13 +32,9 @@ class _Texts:
         self.n_chars = sum(map(len, texts)) + len(texts)
 
     def encode(self) -> tuple[Segment, ...]:
-        return tuple(map(self._segment, self._texts, self._places))
-
-    def _segment(self, text: str, place: str) -> Segment:
-        try:
-            return Segment(SegmentKind.TEXT, text.encode(), self._flags)
-        except UnicodeEncodeError:
-            raise bad_request(place, f"{place} is {shown(text)}, but must be text without lone surrogates") from None
+        return tuple(
+            text_segment(text, place, self._flags) for text, place in zip(self._texts, self._places, strict=True)
+        )
 
 
 class _TokenLists:
