@@ -3,8 +3,6 @@
 #include "base/error.h"
 #include "chat/render.h"
 
-#include <cstring>
-
 namespace la {
 
 namespace {
@@ -30,25 +28,9 @@ void check_length(size_t n_tokens, const EmbeddingTraits & traits, const std::st
     }
 }
 
-Tokens given_tokens(const Model & model, const Segment & segment, const std::string & param) {
-    Tokens tokens(segment.bytes.size() / sizeof(llama_token));
-    if (!tokens.empty()) {
-        std::memcpy(tokens.data(), segment.bytes.data(), segment.bytes.size());
-    }
-    for (const llama_token token : tokens) {
-        if (token < 0 || token >= model.n_vocab()) {
-            throw Error(LA_ERR_INVALID,
-                        param + " has token " + std::to_string(token) + ", the vocabulary has 0.." +
-                            std::to_string(model.n_vocab() - 1),
-                        param);
-        }
-    }
-    return tokens;
-}
-
 Tokens input_tokens(const Model & model, const Segment & segment, const std::string & param) {
     if (segment.kind == LA_SEGMENT_TOKENS) {
-        return given_tokens(model, segment, param);
+        return model.tokens_of(segment.bytes, param);
     }
     return tokenize(model, segment.bytes, (segment.flags & LA_SEGMENT_ADD_SPECIAL) != 0,
                     (segment.flags & LA_SEGMENT_PARSE_SPECIAL) != 0);
@@ -126,7 +108,7 @@ class PairFormat {
 
   private:
     Tokens part(const Segment & segment, const std::string & param) const {
-        return segment.kind == LA_SEGMENT_TOKENS ? given_tokens(model_, segment, param)
+        return segment.kind == LA_SEGMENT_TOKENS ? model_.tokens_of(segment.bytes, param)
                                                  : tokenize(model_, segment.bytes, false, false);
     }
 

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/compute_gate.h"
-#include "log/log_ring.h"
+#include "engine/timed_step.h"
 
 #include <algorithm>
 
@@ -353,21 +353,8 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     in_batch_.erase(std::unique(in_batch_.begin(), in_batch_.end()), in_batch_.end());
 
     requests_.enter_batch(in_batch_, watch_);
-    int32_t result = 0;
-    double seconds = 0;
-    aborted_.store(false, std::memory_order_relaxed);
-    try {
-        const ComputeGate::Turn turn(this);
-        const ExpectedFailure quiet(aborted_);
-        const double start = now_s();
-        result = llama_decode(context_.llama.get(), batch_);
-        if (result == 0) {
-            llama_synchronize(context_.llama.get()); // a device computes on; the time is wanted, and the logits are next
-        }
-        seconds = now_s() - start;
-    } catch (const std::exception &) {
-        result = -3;
-    }
+    llama_context * ctx = context_.llama.get();
+    const auto [result, seconds] = timed_step(ctx, this, aborted_, [&] { return llama_decode(ctx, batch_); });
     requests_.leave_batch(in_batch_);
     ++n_steps_;
     stats_.n_steps.fetch_add(1, std::memory_order_relaxed);

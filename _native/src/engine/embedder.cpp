@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "embedding/vector.h"
 #include "engine/compute_gate.h"
-#include "log/log_ring.h"
+#include "engine/timed_step.h"
 
 #include <algorithm>
 
@@ -332,21 +332,9 @@ int32_t Embedder::decode(std::vector<Item> & items) {
     }
 
     requests_.enter_batch(in_batch_, watch_);
-    int32_t result = 0;
-    double seconds = 0;
-    aborted_.store(false, std::memory_order_relaxed);
-    try {
-        const ComputeGate::Turn turn(this);
-        const ExpectedFailure quiet(aborted_);
-        const double start = now_s();
-        result = llama_model_has_encoder(model_->weights()) ? llama_encode(ctx, batch_) : llama_decode(ctx, batch_);
-        if (result == 0) {
-            llama_synchronize(ctx);
-        }
-        seconds = now_s() - start;
-    } catch (const std::exception &) {
-        result = -3;
-    }
+    const auto [result, seconds] = timed_step(ctx, this, aborted_, [&] {
+        return llama_model_has_encoder(model_->weights()) ? llama_encode(ctx, batch_) : llama_decode(ctx, batch_);
+    });
     requests_.leave_batch(in_batch_);
     stats_.n_steps.fetch_add(1, std::memory_order_relaxed);
     stats_.compute_s.store(stats_.compute_s.load(std::memory_order_relaxed) + seconds, std::memory_order_relaxed);

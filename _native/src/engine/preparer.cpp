@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 namespace la {
 
@@ -20,16 +19,7 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
                            std::vector<llama_token> & prompt, std::vector<std::string> & stops, Grammar & grammar) {
     switch (segment.kind) {
         case LA_SEGMENT_TOKENS: {
-            std::vector<llama_token> tokens(segment.bytes.size() / sizeof(llama_token));
-            std::memcpy(tokens.data(), segment.bytes.data(), tokens.size() * sizeof(llama_token));
-            for (const llama_token token : tokens) {
-                if (token < 0 || token >= model.n_vocab()) {
-                    throw Error(LA_ERR_INVALID,
-                                "prompt has token " + std::to_string(token) + ", the vocabulary has 0.." +
-                                    std::to_string(model.n_vocab() - 1),
-                                "prompt");
-                }
-            }
+            const auto tokens = model.tokens_of(segment.bytes, "prompt");
             prompt.insert(prompt.end(), tokens.begin(), tokens.end());
             return;
         }
@@ -231,11 +221,10 @@ void Preparer::answer(const RequestPtr & request, const std::vector<TextResult> 
     } else {
         for (size_t i = 0; i < results.size(); ++i) {
             const auto & tokens = results[i].tokens;
-            const auto * bytes = reinterpret_cast<const char *>(tokens.data());
-            const size_t n_bytes = results[i].wants_tokens ? tokens.size() * sizeof(llama_token) : 0;
-            channel_.post_delta(request->mailbox, static_cast<int32_t>(i), results[i].text, { bytes, n_bytes },
-                                static_cast<int32_t>(tokens.size()), LA_FINISH_STOP);
-            request->prompt.insert(request->prompt.end(), tokens.begin(), tokens.end());
+            channel_.post_delta(request->mailbox, static_cast<int32_t>(i), results[i].text,
+                                { reinterpret_cast<const char *>(tokens.data()), tokens.size() * sizeof(llama_token) },
+                                results[i].n_tokens, LA_FINISH_STOP);
+            request->n_input_tokens += results[i].n_tokens;
         }
         requests_.end(request, LA_OK);
     }

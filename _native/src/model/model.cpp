@@ -260,6 +260,22 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     return model;
 }
 
+std::vector<llama_token> Model::tokens_of(std::string_view bytes, const std::string & param) const {
+    std::vector<llama_token> tokens(bytes.size() / sizeof(llama_token));
+    if (!tokens.empty()) {
+        std::memcpy(tokens.data(), bytes.data(), tokens.size() * sizeof(llama_token));
+    }
+    for (const llama_token token : tokens) {
+        if (token < 0 || token >= n_vocab()) {
+            throw Error(LA_ERR_INVALID,
+                        param + " has token " + std::to_string(token) + ", the vocabulary has 0.." +
+                            std::to_string(n_vocab() - 1),
+                        param);
+        }
+    }
+    return tokens;
+}
+
 void Model::index_vocab() {
     const int32_t n = llama_vocab_n_tokens(vocab_);
     pieces_.resize(n);

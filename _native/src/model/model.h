@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace la {
@@ -43,6 +44,8 @@ class Model {
     const std::string & piece(llama_token token) const { return pieces_[token]; }
     // The longest of all, so n bytes of text are at least n / max_piece_bytes() tokens.
     size_t max_piece_bytes() const { return max_piece_bytes_; }
+    // A run of tokens out of a segment. Throws Error (LA_ERR_INVALID, `param`) for one that the vocabulary does not have.
+    std::vector<llama_token> tokens_of(std::string_view bytes, const std::string & param) const;
     bool is_end(llama_token token) const { return is_end_[token]; }
     // Names of control tokens, e.g. "<|im_end|>": text of a message must never become one.
     const std::vector<std::string> & control_texts() const { return control_texts_; }

@@ -94,17 +94,17 @@ std::vector<TextResult> run_text_task(const Model & model, const Request & reque
             case LA_TASK_TOKENIZE:
                 result.tokens = tokenize(model, segment.bytes, (segment.flags & LA_SEGMENT_ADD_SPECIAL) != 0,
                                          (segment.flags & LA_SEGMENT_PARSE_SPECIAL) != 0);
-                result.wants_tokens = true;
+                result.n_tokens = static_cast<int32_t>(result.tokens.size());
                 break;
             case LA_TASK_DETOKENIZE:
                 result.text = detokenize(model, segment.bytes);
-                result.tokens.resize(segment.bytes.size() / sizeof(llama_token));
+                result.n_tokens = static_cast<int32_t>(segment.bytes.size() / sizeof(llama_token));
                 break;
             default: {
                 auto rendered = render_chat(model, segment.bytes, std::numeric_limits<int32_t>::max());
                 result.text = std::move(rendered.text);
                 result.tokens = std::move(rendered.tokens);
-                result.wants_tokens = true;
+                result.n_tokens = static_cast<int32_t>(result.tokens.size());
             }
         }
         results.push_back(std::move(result));

@@ -16,8 +16,8 @@ class Model;
 // What answers one segment.
 struct TextResult {
     std::string text; // valid UTF-8
-    std::vector<llama_token> tokens;
-    bool wants_tokens = false; // `tokens` are part of the answer, not only its count
+    std::vector<llama_token> tokens; // unless they are what was asked about
+    int32_t n_tokens = 0;
 };
 
 bool is_text_task(la_task task);
