@@ -7,11 +7,12 @@ the stream is read to its end. What is cancelled, fails, or is left before is no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ._assemble import usage_of
 from ._errors import OpenAIError
 from ._stream import AsyncStream
+from .lib.streaming._deltas import accumulate_delta
 from .types.chat import ChatCompletion, ChatCompletionChunk
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class _Choice:
         for name, value in _fields(choice.delta).items():
             if name == "tool_calls":
                 for call in value or ():
-                    _merge(self._tool_calls.setdefault(call.index, {}), call)
+                    fields = call.model_dump(exclude={"index"}, exclude_unset=True, exclude_none=True, warnings=False)
+                    accumulate_delta(self._tool_calls.setdefault(call.index, {}), fields)
             elif name != "role" and isinstance(value, str):
                 self._texts.setdefault(name, []).append(value)
             elif value is not None:
@@ -130,16 +132,3 @@ class _Choice:
 
 def _fields(model: BaseModel) -> dict[str, Any]:
     return {**model.__dict__, **(model.model_extra or {})}
-
-
-def _merge(call: dict[str, Any], delta: BaseModel) -> None:
-    """Add a tool call's delta: id, type and name come once, arguments piece by piece."""
-    for name, value in _fields(delta).items():
-        if value is None or name == "index":
-            continue
-        if hasattr(value, "model_fields_set"):
-            _merge(call.setdefault(name, {}), cast("BaseModel", value))
-        elif isinstance(value, str) and name in ("arguments", "input"):
-            call[name] = call.get(name, "") + value
-        else:
-            call[name] = value

@@ -24,6 +24,22 @@ def model_path() -> Path:
     return default_model_path()
 
 
+@pytest.fixture(scope="session")
+def source() -> Path:
+    """The pinned llama.cpp, without fetching it."""
+    root = Path(__file__).resolve().parent.parent
+    sys.path.insert(0, str(root / "llama.cpp"))
+    try:
+        import obtain
+    finally:
+        del sys.path[0]
+    cached = obtain.cache_dir() / "llama.cpp" / obtain.pin()[1][:16]
+    for candidate in (root / "llama.cpp/source", root / "llama.cpp/carried", cached):
+        if obtain.is_source(candidate):
+            return Path(candidate)
+    pytest.skip(f"llama.cpp's source is not at {cached}")
+
+
 _ASYNCIO = ("asyncio", {"use_uvloop": False})
 
 

@@ -18,6 +18,14 @@ from llama_async import AsyncLlama
 CLIENT_OPTIONS: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 4, "n_threads": 1}
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+# Four tokens, the same ones each time.
+SHORT: dict[str, Any] = {
+    "model": "default",
+    "messages": QUESTION,
+    "max_tokens": 4,
+    "temperature": 0,
+    "extra_body": {"ignore_eos": True, "cache_prompt": False},
+}
 # An answer that goes on until somebody ends it.
 ENDLESS: dict[str, Any] = {
     "model": "default",

@@ -22,7 +22,7 @@ import openai
 import openai.resources.chat.completions as reference
 import pytest
 import trio
-from support import CLIENT_OPTIONS, ENDLESS, QUESTION, run_child
+from support import CLIENT_OPTIONS, ENDLESS, QUESTION, SHORT, run_child
 
 import llama_async
 import llama_async.resources
@@ -49,13 +49,6 @@ from llama_async.types.chat import ChatCompletion, ChatCompletionStoreMessage
 # Those that use the client of the module, and those that start loops or make signals of their own.
 pytestmark = pytest.mark.own_thread
 
-SHORT: dict[str, Any] = {
-    "model": "default",
-    "messages": QUESTION,
-    "max_tokens": 4,
-    "temperature": 0,
-    "extra_body": {"ignore_eos": True, "cache_prompt": False},
-}
 ROOT = Path(__file__).parent.parent
 
 

@@ -32,23 +32,6 @@ UNDEFINED = {"ggml_threadpool_get_n_threads"}
 NOT_VALUES = re.compile(r"_API$|^GGML_(NORETURN|RESTRICT)$|_LOCALS(01)?$|^(LLAMA|MTMD|MTMD_HELPER)_H$|^_WIN32_WINNT$")
 
 
-@pytest.fixture(scope="module")
-def source() -> Path:
-    """The pinned llama.cpp, without fetching it."""
-    sys.path.insert(0, str(ROOT / "llama.cpp"))
-    try:
-        import obtain
-    finally:
-        del sys.path[0]
-    for candidate in (ROOT / "llama.cpp/source", ROOT / "llama.cpp/carried"):
-        if obtain.is_source(candidate):
-            return candidate
-    path = obtain.cache_dir() / "llama.cpp" / obtain.pin()[1][:16]
-    if not obtain.is_source(path):
-        pytest.skip(f"llama.cpp's source is not at {path}")
-    return path
-
-
 def read(source: Path, header: str) -> str:
     """The header without comments, directives and the parts for C++ compilers."""
     text = (source / header).read_text("utf-8")

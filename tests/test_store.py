@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import openai.resources.chat.completions as reference
 import pytest
-from support import CLIENT_OPTIONS, ENDLESS, QUESTION, run_child
+from support import CLIENT_OPTIONS, ENDLESS, QUESTION, SHORT, run_child
 
 import llama_async.resources.chat.completions as ours
 from llama_async import (
@@ -27,16 +27,15 @@ from llama_async import (
     StoreError,
 )
 from llama_async._database import Database, Query, Row
+from llama_async._recording import _Record
 from llama_async._store import CompletionStore
-from llama_async.types.chat import ChatCompletion, ChatCompletionDeleted, ChatCompletionStoreMessage
+from llama_async.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionDeleted,
+    ChatCompletionStoreMessage,
+)
 
-SHORT: dict[str, Any] = {
-    "model": "default",
-    "messages": QUESTION,
-    "max_tokens": 4,
-    "temperature": 0,
-    "extra_body": {"ignore_eos": True, "cache_prompt": False},
-}
 # The store needs no event loop of its own kind; where the loop matters, the test asks for all three.
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", [("asyncio", {})], indirect=True, ids=["asyncio"])
 
@@ -517,3 +516,26 @@ def test_signatures_are_openais(name: str) -> None:
         assert [(p.name, p.kind, type(p.default).__name__) for p in actual] == [
             (p.name, p.kind, type(p.default).__name__) for p in expected
         ]
+
+
+def test_streamed_tool_calls_are_put_together() -> None:
+    def chunk(*calls: dict[str, Any], finish: str | None = None) -> ChatCompletionChunk:
+        choice = {"index": 0, "finish_reason": finish, "delta": {"tool_calls": list(calls)} if calls else {}}
+        return ChatCompletionChunk.construct(
+            id="c", created=1, model="m", object="chat.completion.chunk", choices=[choice]
+        )
+
+    record = _Record(1)
+    head = {"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}
+    for part in (
+        chunk({**head, "index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x'}}),
+        chunk(head, {"index": 0, "function": {"arguments": '": 1}'}}),
+        chunk({"index": 1, "function": {"arguments": "{}"}}),
+    ):
+        assert not record.add(part)
+    assert record.add(chunk(finish="tool_calls"))
+    calls = record.completion(None).choices[0].message.tool_calls
+    assert [call.to_dict() for call in calls or ()] == [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]

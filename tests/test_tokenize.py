@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -44,18 +43,9 @@ def vocab(model_path: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def fixtures() -> Path:
+def fixtures(source: Path) -> Path:
     """Upstream's vocabularies with texts and their tokens."""
-    sys.path.insert(0, str(ROOT / "llama.cpp"))
-    try:
-        import obtain
-    finally:
-        del sys.path[0]
-    cached = obtain.cache_dir() / "llama.cpp" / obtain.pin()[1][:16]
-    for source in (ROOT / "llama.cpp/source", ROOT / "llama.cpp/carried", cached):
-        if obtain.is_source(source):
-            return source / "models"
-    pytest.skip(f"llama.cpp's source is not at {cached}")
+    return source / "models"
 
 
 def upstream_tokens(vocab: Any, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
