@@ -86,6 +86,8 @@ class RecordKind(enum.IntEnum):
     LOADING = 3
     READY = 4
     CLOSED = 5
+    REASONING = 6
+    TOOL_CALL = 7
 
 
 class SegmentKind(enum.IntEnum):

@@ -18,8 +18,9 @@ from ._models import add_request_id, make_builder
 from .types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage, ChatCompletionTokenLogprob
 from .types.chat import chat_completion as whole
 from .types.chat import chat_completion_chunk as part
+from .types.chat import chat_completion_message_function_tool_call as call
 from .types.chat.chat_completion_token_logprob import TopLogprob
-from .types.completion_usage import CompletionUsage, PromptTokensDetails
+from .types.completion_usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,6 +46,11 @@ class _Builders(NamedTuple):
     top_logprob: Any
     usage: Any
     prompt_details: Any
+    completion_details: Any
+    call: Any
+    call_function: Any
+    call_delta: Any
+    call_delta_function: Any
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +58,7 @@ def _builders() -> _Builders:
     # At first use, not at import: looking at the fields of a class compiles its schema.
     return _Builders(
         delta=make_builder(part.ChoiceDelta),
-        role_delta=make_builder(part.ChoiceDelta, content="", refusal=None, role="assistant"),
+        role_delta=make_builder(part.ChoiceDelta, refusal=None, role="assistant"),
         empty_delta=make_builder(part.ChoiceDelta),
         choice=make_builder(part.Choice, finish_reason=None, logprobs=None),
         chunk_logprobs=make_builder(part.ChoiceLogprobs, refusal=None),
@@ -63,6 +69,11 @@ def _builders() -> _Builders:
         top_logprob=make_builder(TopLogprob),
         usage=make_builder(CompletionUsage),
         prompt_details=make_builder(PromptTokensDetails),
+        completion_details=make_builder(CompletionTokensDetails),
+        call=make_builder(call.ChatCompletionMessageFunctionToolCall, type="function"),
+        call_function=make_builder(call.Function),
+        call_delta=make_builder(part.ChoiceDeltaToolCall),
+        call_delta_function=make_builder(part.ChoiceDeltaToolCallFunction),
     )
 
 
@@ -75,17 +86,26 @@ class ChatAssembler:
         n_choices: Answers asked for.
         logprobs: Whether log probabilities were asked for.
         include_usage: Whether a stream ends with a chunk of usage.
+        tools: Whether the answer may be calls and no content.
     """
 
     path = "chat/completions"
 
     def __init__(
-        self, *, model: str, fingerprint: str | None, n_choices: int, logprobs: bool, include_usage: bool
+        self,
+        *,
+        model: str,
+        fingerprint: str | None,
+        n_choices: int,
+        logprobs: bool,
+        include_usage: bool,
+        tools: bool = False,
     ) -> None:
         self.request_id = new_request_id()
         self._n_choices = n_choices
         self._logprobs = logprobs
         self._include_usage = include_usage
+        self._tools = tools
         builders = _builders()
         self._delta, self._choice, self._empty_delta = builders.delta, builders.choice, builders.empty_delta
         self._constants: dict[str, Any] = {
@@ -105,8 +125,10 @@ class ChatAssembler:
     def opening(self) -> list[ChatCompletionChunk]:
         """Return the chunks that open each choice; choice 0 comes first."""
         role_delta = _builders().role_delta
+        content = None if self._tools else ""
         return [
-            self._chunk(choices=[self._choice(delta=role_delta(), index=index)]) for index in range(self._n_choices)
+            self._chunk(choices=[self._choice(delta=role_delta(content=content), index=index)])
+            for index in range(self._n_choices)
         ]
 
     def chunk(self, delta: Delta) -> ChatCompletionChunk | None:
@@ -120,6 +142,36 @@ class ChatAssembler:
         else:
             return None
         return self._chunk(choices=[choice])
+
+    def parts(self, delta: Delta, text: ChatCompletionChunk | None) -> list[ChatCompletionChunk]:
+        """Return the chunks of a delta that has reasoning or tool calls, in the order of a message's parts.
+
+        Args:
+            delta: What one choice gained.
+            text: Its `chunk`.
+        """
+        chunks = [self._part(delta, reasoning_content=delta.reasoning)] if delta.reasoning else []
+        if text is not None:
+            chunks.append(text)
+        builders = _builders()
+        function = builders.call_delta_function
+        for gained in delta.calls.values():
+            if gained.id:
+                # Id and name come once: whoever joins the pieces appends to them.
+                head = builders.call_delta(
+                    index=gained.index, id=gained.id, function=function(arguments="", name=gained.name), type="function"
+                )
+                chunks.append(self._part(delta, tool_calls=[head]))
+            if gained.arguments:
+                piece = builders.call_delta(index=gained.index, function=function(arguments=gained.arguments))
+                chunks.append(self._part(delta, tool_calls=[piece]))
+        return chunks
+
+    def _part(self, delta: Delta, **fields: Any) -> ChatCompletionChunk:
+        chunk: ChatCompletionChunk = self._chunk(
+            choices=[self._choice(delta=self._delta(**fields), index=delta.choice)]
+        )
+        return chunk
 
     def finish(self, delta: Delta) -> ChatCompletionChunk | None:
         """Return the chunk that ends the delta's choice, `None` if it goes on."""
@@ -153,7 +205,7 @@ class ChatAssembler:
                 builders.whole_choice(
                     finish_reason=_FINISH_REASONS.get(delta.finish, "stop"),
                     index=index,
-                    message=builders.message(content=delta.text),
+                    message=_message(delta),
                     **fields,
                 )
             )
@@ -164,6 +216,21 @@ class ChatAssembler:
         return completion
 
 
+def _message(delta: Delta) -> ChatCompletionMessage:
+    builders = _builders()
+    fields: dict[str, Any] = {"content": delta.text}
+    if delta.reasoning:
+        fields["reasoning_content"] = delta.reasoning
+    if delta.calls:
+        fields["content"] = delta.text or None
+        fields["tool_calls"] = [
+            builders.call(id=made.id, function=builders.call_function(arguments=made.arguments, name=made.name))
+            for made in delta.calls.values()
+        ]
+    message: ChatCompletionMessage = builders.message(**fields)
+    return message
+
+
 def usage_of(end: End) -> CompletionUsage:
     """Return what a request used."""
     builders = _builders()
@@ -171,6 +238,7 @@ def usage_of(end: End) -> CompletionUsage:
         completion_tokens=end.n_generated,
         prompt_tokens=end.n_prompt,
         total_tokens=end.n_prompt + end.n_generated,
+        completion_tokens_details=builders.completion_details(reasoning_tokens=end.n_reasoning),
         prompt_tokens_details=builders.prompt_details(cached_tokens=end.n_cached),
     )
     return usage

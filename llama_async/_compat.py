@@ -74,7 +74,7 @@ _CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
         "modalities": Parameter(_REJECTED, "text only", neutral=(("text",),)),
         "moderation": Parameter(_REJECTED, "there is no moderation model"),
         "n": Parameter(_HONOURED, "up to 128"),
-        "parallel_tool_calls": Parameter(_NO_EFFECT, "as long as tools are rejected"),
+        "parallel_tool_calls": Parameter(_HONOURED, "by default as the chat template can"),
         "prediction": Parameter(_REJECTED, "no predicted outputs"),
         "presence_penalty": Parameter(_HONOURED),
         "prompt_cache_key": Parameter(_NO_EFFECT, "prefixes are shared without it"),
@@ -92,8 +92,11 @@ _CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
         "stream": Parameter(_HONOURED),
         "stream_options": Parameter(_HONOURED, "include_usage; include_obfuscation has no effect"),
         "temperature": Parameter(_HONOURED),
-        "tool_choice": Parameter(_REJECTED, "not yet", neutral=("none", "auto")),
-        "tools": Parameter(_REJECTED, "not yet", neutral=((),)),
+        "tool_choice": Parameter(_HONOURED, "none, auto, required, a function, allowed_tools"),
+        "tools": Parameter(
+            _HONOURED,
+            "functions; arguments obey a strict schema, and any other as far as it can be enforced",
+        ),
         "top_logprobs": Parameter(_HONOURED),
         "top_p": Parameter(_HONOURED),
         "user": Parameter(_NO_EFFECT, "nothing leaves the process"),
@@ -244,6 +247,9 @@ EXTRA_BODY_PARAMETERS: Mapping[str, ExtraParameter] = MappingProxyType(
         "grammar": ExtraParameter("other", note="GBNF"),
         "cache_prompt": ExtraParameter("other", note="false: neither read nor leave a cached prefix"),
         "chat_template_kwargs": ExtraParameter("other", note="variables of the chat template", endpoints=(CHAT,)),
+        "reasoning_budget_tokens": ExtraParameter(
+            "int", "", -1, _INT32_MAX, "tokens of thinking before its end is forced; -1: no limit", endpoints=(CHAT,)
+        ),
         "embd_normalize": ExtraParameter(
             "int",
             "",

@@ -37,6 +37,8 @@ _native_log = logging.getLogger("llama_async.native")
 logging.getLogger("llama_async").addHandler(logging.NullHandler())
 
 _DELTA = int(RecordKind.DELTA)
+_REASONING = int(RecordKind.REASONING)
+_TOOL_CALL = int(RecordKind.TOOL_CALL)
 _END = int(RecordKind.END)
 _LOADING = int(RecordKind.LOADING)
 _READY = int(RecordKind.READY)
@@ -314,11 +316,21 @@ class Engine:
                 generation = generations.get(request_id)
                 if generation is not None:
                     generation.push(choice, text, aux, finish, n_tokens)
+            elif kind == _REASONING:
+                generation = generations.get(request_id)
+                if generation is not None:
+                    generation.push_reasoning(choice, text, n_tokens)
+            elif kind == _TOOL_CALL:
+                generation = generations.get(request_id)
+                if generation is not None:
+                    generation.push_call(choice, n_prompt, aux, text, n_tokens)
             elif kind == _END:
                 generation = generations.pop(request_id, None)
                 if generation is not None:
                     param = aux.decode("utf-8", "replace")
-                    generation.finish(End(status, text, param, n_prompt, n_cached, n_generated, prompt_ms, decode_ms))
+                    generation.finish(
+                        End(status, text, param, n_prompt, n_cached, n_generated, prompt_ms, decode_ms, n_tokens)
+                    )
             elif kind == _LOADING:
                 self._progress(n_tokens / 1000)
             elif kind == _READY:

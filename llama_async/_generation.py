@@ -17,16 +17,28 @@ if TYPE_CHECKING:
 
     from ._pump import Pump
 
-__all__ = ["Answer", "Delta", "End", "Generation"]
+__all__ = ["Answer", "CallDelta", "Delta", "End", "Generation"]
 
 _NONE = int(Finish.NONE)
 _OK = int(Status.OK)
 
 
-class Delta:
-    """Text that one choice gained, and its finish reason once it ended."""
+class CallDelta:
+    """What one tool call gained; its id and name come once."""
 
-    __slots__ = ("choice", "finish", "logprobs", "n_tokens", "texts")
+    __slots__ = ("arguments", "id", "index", "name")
+
+    def __init__(self, index: int, call_id: str, name: str, arguments: str) -> None:
+        self.index = index
+        self.id = call_id
+        self.name = name
+        self.arguments = arguments
+
+
+class Delta:
+    """What one choice gained: text, reasoning, tool calls; and its finish reason once it ended."""
+
+    __slots__ = ("calls", "choice", "finish", "logprobs", "n_tokens", "reasoning", "texts")
 
     def __init__(self, choice: int, text: str, logprobs: bytes, finish: int, n_tokens: int) -> None:
         self.choice = choice
@@ -34,6 +46,8 @@ class Delta:
         self.logprobs = [logprobs] if logprobs else []
         self.finish = finish
         self.n_tokens = n_tokens
+        self.reasoning = ""
+        self.calls: dict[int, CallDelta] = {}
 
     @property
     def text(self) -> str:
@@ -53,6 +67,7 @@ class End(NamedTuple):
     n_generated: int = 0
     prompt_ms: float = 0.0
     decode_ms: float = 0.0
+    n_reasoning: int = 0
 
 
 class Answer(Source):
@@ -132,6 +147,24 @@ class Generation(Answer):
                 pending.finish = finish
         if self._streaming:
             self.wake()
+
+    def push_reasoning(self, choice: int, text: str, n_tokens: int) -> None:
+        """Take more of what the model thinks."""
+        self.push(choice, "", b"", _NONE, n_tokens)
+        if not self.closed:
+            self._pending[choice].reasoning += text
+
+    def push_call(self, choice: int, index: int, head: bytes, arguments: str, n_tokens: int) -> None:
+        """Take more of a tool call: its arguments, and with the first of them `head`, id and name."""
+        self.push(choice, "", b"", _NONE, n_tokens)
+        if self.closed:
+            return
+        calls = self._pending[choice].calls
+        call_id, _, name = head.decode("utf-8", "replace").partition("\0")
+        if index in calls:
+            calls[index].arguments += arguments
+        else:
+            calls[index] = CallDelta(index, call_id, name, arguments)
 
     def finish(self, end: End) -> None:
         """Take the end; nothing follows it."""

@@ -31,6 +31,7 @@ from ._parameters import (
     stop_strings,
 )
 from ._response_format import response_schema
+from ._tools import tool_options
 
 __all__ = ["ChatRequest", "chat_request"]
 
@@ -49,6 +50,7 @@ class ChatRequest:
         native: All of the native request but its prompt, its logit bias and its timeout.
         include_usage: Whether a stream ends with a chunk of usage.
         logprobs: Whether the answer carries log probabilities.
+        tools: Whether the answer may call functions.
         store: Whether the answer is kept.
         metadata: What is kept with it.
     """
@@ -59,6 +61,7 @@ class ChatRequest:
     native: Request
     include_usage: bool
     logprobs: bool
+    tools: bool
     store: bool
     metadata: Mapping[str, str]
 
@@ -93,6 +96,12 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
         options["chat_template_kwargs"] = extra["chat_template_kwargs"]
     if "reasoning_effort" in given:
         options["reasoning_effort"] = one_of(given, "reasoning_effort", _EFFORTS)
+    if "reasoning_budget_tokens" in extra:
+        options["reasoning_budget_tokens"] = extra["reasoning_budget_tokens"]
+    options.update(tool_options(given))
+    tools = options.get("tool_choice", "none") != "none"
+    if "grammar" in extra and tools:
+        raise bad_request("grammar", "tools and grammar are both given: use one of them")
     if "response_format" in given:
         schema = response_schema(given["response_format"])
         if schema is not None:
@@ -119,6 +128,7 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
         native=native,
         include_usage=include_usage(given, stream),
         logprobs=logprobs,
+        tools=tools,
         store=boolean(given, "store"),
         metadata=checked_metadata(given.get("metadata", {})),
     )
@@ -129,8 +139,6 @@ def _check(given: Mapping[str, Any]) -> None:
     for name in ("safety_identifier", "prompt_cache_key"):
         if name in given and not isinstance(given[name], str):
             raise bad_request(name, f"{name} is {shown(given[name])}, but must be text")
-    if "parallel_tool_calls" in given:
-        boolean(given, "parallel_tool_calls")
 
 
 def _top_logprobs(given: Mapping[str, Any]) -> int:

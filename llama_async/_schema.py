@@ -18,8 +18,10 @@ from ._errors import bad_request, shown
 from ._schema_values import (
     BY_TYPE,
     MAX_REPEAT,
+    TYPES,
     Refused,
     Schema,
+    TooLarge,
     both_properties,
     common_types,
     count,
@@ -69,12 +71,16 @@ _LOWER = frozenset({"exclusiveMinimum", "minItems", "minLength", "minProperties"
 _UPPER = frozenset({"exclusiveMaximum", "maxItems", "maxLength", "maxProperties", "maximum"})
 
 
-def enforceable_schema(schema: object, param: str) -> Mapping[str, Any]:
+def enforceable_schema(
+    schema: object, param: str, *, lenient: bool = False, described: bool = False
+) -> Mapping[str, Any]:
     """Return an equivalent or narrower schema that the engine enforces whole.
 
     Args:
         schema: Any JSON schema.
         param: The parameter it came with, for the error.
+        lenient: Loosen what cannot be enforced instead of refusing it.
+        described: Keep descriptions, which templates may read.
 
     Raises:
         BadRequestError: It is no schema, is too large, or has a keyword that cannot be enforced.
@@ -88,20 +94,22 @@ def enforceable_schema(schema: object, param: str) -> Mapping[str, Any]:
     if len(text) > _MAX_BYTES:
         raise bad_request(param, f"{param} has a schema of {len(text)} bytes, but at most {_MAX_BYTES} are supported")
     try:
-        return _rewritten(text)
+        return _rewritten(text, lenient, described)
     except Refused as refused:
         message = f"{param}: the schema cannot be enforced: {refused.message} (at {refused.place})"
         raise bad_request(param, message) from None
 
 
 @lru_cache(maxsize=64)
-def _rewritten(text: str) -> Mapping[str, Any]:
-    return _Rewriter(json.loads(text)).run()
+def _rewritten(text: str, lenient: bool, described: bool) -> Mapping[str, Any]:
+    return _Rewriter(json.loads(text), lenient, described).run()
 
 
 class _Rewriter:
-    def __init__(self, root: Schema) -> None:
+    def __init__(self, root: Schema, lenient: bool, described: bool) -> None:
         self._root = root
+        self._lenient = lenient
+        self._described = described
         self._n_nodes = 0
         self._names: dict[str, str] = {}  # pointer -> name in $defs
         self._defs: Schema = {}
@@ -125,6 +133,32 @@ class _Rewriter:
     # -- any schema
 
     def _node(self, schema: object, place: str, depth: int) -> Schema:
+        try:
+            node = self._exact(schema, place, depth)
+        except Refused as refused:
+            if not self._lenient or isinstance(refused, TooLarge) or not isinstance(schema, dict):
+                raise
+            node = self._loose(schema, place, depth)
+        if self._described and isinstance(schema, dict) and isinstance(schema.get("description"), str):
+            node = {**node, "description": schema["description"]}
+        return node
+
+    def _loose(self, schema: Schema, place: str, depth: int) -> Schema:
+        """Return what is left of a schema that cannot be enforced: its type, and the properties of an object."""
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
+            kept: Schema = {"type": "object"}
+            kept.update(
+                (key, schema[key]) for key in ("properties", "required", "additionalProperties") if key in schema
+            )
+            return self._exact(kept, place, depth)
+        name = schema.get("type")
+        known: Schema = {}
+        if isinstance(name, str) and name in TYPES:
+            known["type"] = name
+        return known
+
+    def _exact(self, schema: object, place: str, depth: int) -> Schema:
         if schema is True:
             return {}
         if schema is False:
@@ -147,9 +181,9 @@ class _Rewriter:
     def _count(self, place: str, depth: int) -> None:
         self._n_nodes += 1
         if self._n_nodes > _MAX_NODES:
-            raise Refused(place, f"it has more than {_MAX_NODES} subschemas")
+            raise TooLarge(place, f"it has more than {_MAX_NODES} subschemas")
         if depth > _MAX_DEPTH:
-            raise Refused(place, f"it nests deeper than {_MAX_DEPTH} levels")
+            raise TooLarge(place, f"it nests deeper than {_MAX_DEPTH} levels")
 
     @staticmethod
     def _known(schema: Schema, place: str) -> Schema:

@@ -16,8 +16,10 @@ from ._pattern import FORMATS, PatternError, translate
 __all__ = [
     "BY_TYPE",
     "MAX_REPEAT",
+    "TYPES",
     "Refused",
     "Schema",
+    "TooLarge",
     "both_properties",
     "common_types",
     "count",
@@ -75,14 +77,20 @@ BY_TYPE: Mapping[str, frozenset[str]] = MappingProxyType(
         "null": frozenset(),
     }
 )
-_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
+TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 class Refused(Exception):
+    """What a schema says at `place` cannot be enforced."""
+
     def __init__(self, place: str, message: str) -> None:
         super().__init__(place, message)
         self.place = place
         self.message = message
+
+
+class TooLarge(Refused):
+    """It passes a limit of the whole schema, which loosening a part of it does not help."""
 
 
 def enumeration(node: Schema, place: str) -> Schema:
@@ -105,7 +113,12 @@ def enumeration(node: Schema, place: str) -> Schema:
     for value in values:
         if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
             raise Refused(place, "an integer of more than 64 bits is not supported")
-    return {"enum": values}
+    result: Schema = {"enum": values}
+    for name in ("string", "integer", "number", "boolean"):
+        if all(is_of_type(value, name) for value in values):
+            # Says nothing more, but templates ask for the type of a tool's parameter.
+            return {"type": name, **result}
+    return result
 
 
 def string(node: Schema, place: str) -> Schema:
@@ -138,7 +151,7 @@ def string(node: Schema, place: str) -> Schema:
         raise Refused(place, f"the pattern {shown(source)} is not supported: {error}") from None
     if pattern.min_length < least or (most is not None and (pattern.max_length is None or pattern.max_length > most)):
         raise Refused(place, f"minLength or maxLength beside {what} is not supported unless the {what} implies it")
-    return {"enum": [""]} if pattern.text == "^$" else {"type": "string", "pattern": pattern.text}
+    return {"type": "string", "enum": [""]} if pattern.text == "^$" else {"type": "string", "pattern": pattern.text}
 
 
 def number(name: str, node: Schema, place: str) -> Schema:
@@ -194,8 +207,8 @@ def named_types(value: object, place: str) -> tuple[str, ...]:
     if not names:
         raise Refused(place, f"type is {shown(value)}, but must be a name or a list of names")
     for name in names:
-        if name not in _TYPES:
-            raise Refused(place, f"type is {shown(name)}, but must be one of {', '.join(_TYPES)}")
+        if name not in TYPES:
+            raise Refused(place, f"type is {shown(name)}, but must be one of {', '.join(TYPES)}")
     return tuple(name for name in dict.fromkeys(names) if name != "integer" or "number" not in names)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._generation import Delta, Generation
     from ._group import GenerationGroup
     from ._text_assemble import TextAssembler
+    from .types.chat import ChatCompletionChunk
 
 __all__ = ["AsyncStream"]
 
@@ -76,6 +77,11 @@ class AsyncStream(Generic[_T]):
                     ready.append(closing)
                 continue
             chunk = self._assembler.chunk(delta)
+            if delta.reasoning or delta.calls:
+                # Only of a chat.
+                assembler = cast("ChatAssembler", self._assembler)
+                ready.extend(assembler.parts(delta, cast("ChatCompletionChunk | None", chunk)))
+                chunk = None
             if delta.finish:
                 finish = self._assembler.finish(delta)
                 if finish is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -54,7 +55,7 @@ _CHAT = Refused(
         "max_tokens": "0 is no answer",
         "moderation": "there is no moderation model",
         "prediction": "there are no predicted outputs",
-        "tools": "not built yet",
+        "tools": "its strict schema has the keyword `foo`, which is none",
         "verbosity": "a prompt of the hosted models",
         "web_search_options": "there is no web search",
     },
@@ -178,7 +179,8 @@ async def test_only_the_listed_parameters_are_refused(
             break
         assert reply.status_code == 400
         assert isinstance(reply.body, bytes)
-        parameter = json.loads(reply.body)["error"]["param"]
+        # A place within a parameter blames the parameter.
+        parameter = re.split(r"[.\[]", json.loads(reply.body)["error"]["param"])[0]
         assert parameter in body
         del body[parameter]
         refused.add(parameter)

@@ -37,10 +37,10 @@ OBJECT = {"type": "object", "additionalProperties": False}
         ({"type": "string", "minimum": 3}, {"type": "string"}),
         ({"type": "integer", "exclusiveMinimum": 2.5, "maximum": 9.9}, {"type": "integer", "minimum": 3, "maximum": 9}),
         ({"type": "integer", "multipleOf": 1}, {"type": "integer"}),
-        ({"enum": ["a", 1, None], "type": "string"}, {"enum": ["a"]}),
-        ({"const": 5}, {"enum": [5]}),
-        ({"const": 5, "maxLength": 1}, {"enum": [5]}),
-        ({"type": "string", "pattern": "^$"}, {"enum": [""]}),
+        ({"enum": ["a", 1, None], "type": "string"}, {"type": "string", "enum": ["a"]}),
+        ({"const": 5}, {"type": "integer", "enum": [5]}),
+        ({"const": 5, "maxLength": 1}, {"type": "integer", "enum": [5]}),
+        ({"type": "string", "pattern": "^$"}, {"type": "string", "enum": [""]}),
         ({"type": "string", "pattern": r"^\d$", "maxLength": 1}, {"type": "string", "pattern": "^[0-9]$"}),
         ({"type": "array", "items": True}, {"type": "array"}),
         ({"type": "array", "items": False}, {"type": "array", "maxItems": 0}),
@@ -64,7 +64,7 @@ OBJECT = {"type": "object", "additionalProperties": False}
         ({"allOf": [{"type": "integer"}, {"type": ["number", "null"]}]}, {"type": "integer"}),
         (
             {"type": "object", "anyOf": [{"required": ["a"]}], "properties": {"a": {"const": 1}}},
-            {**OBJECT, "properties": {"a": {"enum": [1]}}, "required": ["a"]},
+            {**OBJECT, "properties": {"a": {"type": "integer", "enum": [1]}}, "required": ["a"]},
         ),
         ({"oneOf": [{"type": "string"}, {"type": "integer"}]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
         (

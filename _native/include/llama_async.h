@@ -64,7 +64,9 @@ typedef enum la_record_kind {
     LA_RECORD_END = 2,     /* exactly one per accepted request, after all its deltas */
     LA_RECORD_LOADING = 3, /* n_tokens = 1/1000 of the model loaded */
     LA_RECORD_READY = 4,   /* status LA_OK, or why loading failed (text) */
-    LA_RECORD_CLOSED = 5   /* last record of an engine: context and model are freed */
+    LA_RECORD_CLOSED = 5,  /* last record of an engine: context and model are freed */
+    LA_RECORD_REASONING = 6, /* more of what the model thinks; in order with the choice's deltas */
+    LA_RECORD_TOOL_CALL = 7  /* more of a tool call's arguments; in order with the choice's deltas */
 } la_record_kind;
 
 typedef enum la_segment_kind {
@@ -227,12 +229,13 @@ typedef struct la_record {
     int32_t choice;
     int32_t status;      /* la_status; LA_RECORD_END and LA_RECORD_READY */
     int32_t finish;      /* la_finish; LA_RECORD_DELTA */
-    uint32_t text_offset; /* DELTA: valid UTF-8 text. END, READY with an error: its message */
+    uint32_t text_offset; /* DELTA, REASONING, TOOL_CALL: valid UTF-8 text. END, READY with an error: its message */
     uint32_t text_size;
-    uint32_t aux_offset; /* DELTA: la_logprob entries. END, READY with an error: the parameter's name, if one is at fault */
+    uint32_t aux_offset; /* DELTA: la_logprob entries. END, READY with an error: the parameter's name, if one is at fault.
+                             TOOL_CALL: on a call's first record its id, a zero byte, its function's name */
     uint32_t aux_size;
-    int32_t n_tokens;    /* DELTA: tokens behind this text */
-    int32_t n_prompt;    /* END: prompt tokens; CONTEXT_LENGTH errors too */
+    int32_t n_tokens;    /* DELTA: tokens behind this text. END: those spent on reasoning */
+    int32_t n_prompt;    /* END: prompt tokens; CONTEXT_LENGTH errors too. TOOL_CALL: the call's index */
     int32_t n_cached;    /* END: prompt tokens not computed again */
     int32_t n_generated; /* END: tokens of all choices */
     float prompt_ms;     /* END: from submit to the first token */

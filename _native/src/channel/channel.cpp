@@ -5,6 +5,18 @@ namespace la {
 // Offsets are 32 bits wide: past this a drain stops and the rest waits for the next one.
 static constexpr size_t k_max_blob = size_t(1) << 30;
 
+void append_part(std::vector<AnswerPart> & parts, AnswerPart part) {
+    if (!parts.empty()) {
+        auto & last = parts.back();
+        // A call's first part has its name: what follows belongs to it, but it belongs to nothing before.
+        if (last.kind == part.kind && last.index == part.index && part.id.empty() && part.name.empty()) {
+            last.text += part.text;
+            return;
+        }
+    }
+    parts.push_back(std::move(part));
+}
+
 void Channel::enqueue(const std::shared_ptr<Mailbox> & mailbox) {
     if (!mailbox->queued) {
         mailbox->queued = true;
@@ -22,6 +34,15 @@ void Channel::post_delta(const std::shared_ptr<Mailbox> & mailbox, int32_t choic
     box.finish = finish;
     box.waiting = true;
     enqueue(mailbox);
+}
+
+void Channel::post_parts(const std::shared_ptr<Mailbox> & mailbox, int32_t choice, std::vector<AnswerPart> & parts) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto & box = mailbox->choices[choice];
+    for (auto & part : parts) {
+        append_part(box.parts, std::move(part));
+    }
+    parts.clear();
 }
 
 void Channel::post_end(const std::shared_ptr<Mailbox> & mailbox, End end) {
@@ -95,6 +116,14 @@ void Channel::take(const Mailbox & mailbox, int32_t choice, Mailbox::Choice & bo
     if (!box.waiting) {
         return;
     }
+    const bool only_parts = !box.parts.empty() && box.text.empty() && box.aux.empty() && box.finish == LA_FINISH_NONE;
+    take_parts(mailbox.id, choice, box.parts);
+    if (only_parts) {
+        records_.back().n_tokens = box.n_tokens;
+        box.n_tokens = 0;
+        box.waiting = false;
+        return;
+    }
     auto & record = add_record(LA_RECORD_DELTA, mailbox.id);
     record.choice = choice;
     record.finish = box.finish;
@@ -105,6 +134,22 @@ void Channel::take(const Mailbox & mailbox, int32_t choice, Mailbox::Choice & bo
     box.aux.clear();
     box.n_tokens = 0;
     box.waiting = false;
+}
+
+void Channel::take_parts(uint64_t request, int32_t choice, std::vector<AnswerPart> & parts) {
+    for (const auto & part : parts) {
+        auto & record = add_record(part.kind == AnswerPart::content     ? LA_RECORD_DELTA
+                                   : part.kind == AnswerPart::reasoning ? LA_RECORD_REASONING
+                                                                        : LA_RECORD_TOOL_CALL,
+                                   request);
+        record.choice = choice;
+        record.n_prompt = part.index;
+        add_blob(part.text, record.text_offset, record.text_size);
+        if (!part.id.empty() || !part.name.empty()) {
+            add_blob(part.id + '\0' + part.name, record.aux_offset, record.aux_size);
+        }
+    }
+    parts.clear();
 }
 
 void Channel::take(Mailbox & mailbox) {
@@ -120,6 +165,7 @@ void Channel::take(Mailbox & mailbox) {
         record.n_prompt = end.n_prompt;
         record.n_cached = end.n_cached;
         record.n_generated = end.n_generated;
+        record.n_tokens = end.n_reasoning;
         record.prompt_ms = end.prompt_ms;
         record.decode_ms = end.decode_ms;
         add_blob(end.message, record.text_offset, record.text_size);

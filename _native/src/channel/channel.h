@@ -4,6 +4,7 @@
 // memory held is bounded by the answers themselves, and the number of records by the number of choices.
 #pragma once
 
+#include "channel/part.h"
 #include "channel/waker.h"
 #include "llama_async.h"
 
@@ -24,6 +25,7 @@ struct End {
     int32_t n_prompt = 0;
     int32_t n_cached = 0;
     int32_t n_generated = 0;
+    int32_t n_reasoning = 0;
     float prompt_ms = 0;
     float decode_ms = 0;
 };
@@ -33,6 +35,7 @@ struct Mailbox {
     Mailbox(uint64_t id, int32_t n_choices) : id(id), choices(n_choices) {}
 
     struct Choice {
+        std::vector<AnswerPart> parts; // before the text
         std::string text;
         std::string aux;
         int32_t n_tokens = 0;
@@ -54,6 +57,8 @@ class Channel {
     // is the prompt: what is posted for it is drained before the others'.
     void post_delta(const std::shared_ptr<Mailbox> & mailbox, int32_t choice, std::string_view text,
                     std::string_view aux, int32_t n_tokens, la_finish finish);
+    // Any thread: parts of an answer that has more than text. A post_delta follows.
+    void post_parts(const std::shared_ptr<Mailbox> & mailbox, int32_t choice, std::vector<AnswerPart> & parts);
     // Any thread, once per request.
     void post_end(const std::shared_ptr<Mailbox> & mailbox, End end);
     // Any thread: a record of the engine itself. Progress replaces progress not yet drained.
@@ -81,6 +86,7 @@ class Channel {
 
     void enqueue(const std::shared_ptr<Mailbox> & mailbox);
     void take(Mailbox & mailbox);
+    void take_parts(uint64_t request, int32_t choice, std::vector<AnswerPart> & parts);
     void take(const Mailbox & mailbox, int32_t choice, Mailbox::Choice & box);
     la_record & add_record(la_record_kind kind, uint64_t request);
     void add_blob(std::string_view bytes, uint32_t & offset, uint32_t & size);

@@ -1,151 +1,218 @@
 #include "chat/render.h"
 
 #include "base/error.h"
+#include "chat/generic_tools.h"
 #include "chat/schema.h"
 #include "model/model.h"
 
-#include "chat.h"
+#include "chat-peg-parser.h"
 #include "common.h"
+#include "json-schema-to-grammar.h"
 
 #include <algorithm>
-
-#include <nlohmann/json.hpp>
+#include <exception>
 
 namespace la {
 
-using json = nlohmann::ordered_json;
-
 namespace {
 
-size_t character_bytes(unsigned char lead) {
-    return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+bool calls_tools(const common_chat_templates_inputs & inputs) {
+    return !inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;
 }
 
-// What somebody else wrote must not speak for the template. An assistant's earlier words may: templates look for their
-// own markers in them.
-bool is_foreign(const json & message) {
-    const std::string role = message.value("role", "");
-    return role != "assistant";
-}
-
-template <typename F> void for_each_text(json & messages, F && f) {
-    for (auto & message : messages) {
-        if (!message.is_object() || !message.contains("content")) {
-            continue;
+// Control tokens whose text the parser, or a grammar's trigger, needs to see.
+std::unordered_map<llama_token, std::string> preserved_tokens(const Model & model, const common_chat_params & params) {
+    auto texts = params.preserved_tokens;
+    texts.push_back(params.thinking_start_tag);
+    texts.insert(texts.end(), params.thinking_end_tags.begin(), params.thinking_end_tags.end());
+    for (const auto & trigger : params.grammar_triggers) {
+        texts.push_back(trigger.value);
+    }
+    std::unordered_map<llama_token, std::string> preserved;
+    for (const auto & text : texts) {
+        const auto tokens = tokenize(model, text, false, true);
+        if (tokens.size() == 1 && model.piece(tokens[0]).empty()) {
+            preserved[tokens[0]] = common_token_to_piece(model.vocab(), tokens[0], true);
         }
-        auto & content = message["content"];
-        if (content.is_string()) {
-            f(message, content);
-        } else if (content.is_array()) {
-            for (auto & part : content) {
-                if (part.is_object() && part.contains("text") && part["text"].is_string()) {
-                    f(message, part["text"]);
-                }
+    }
+    return preserved;
+}
+
+AnswerFormat make_format(const Model & model, const common_chat_params & params,
+                         const common_chat_templates_inputs & inputs) {
+    AnswerFormat format;
+    format.parser = common_chat_parser_params(params);
+    format.parser.reasoning_format = inputs.reasoning_format;
+    format.parser.is_continuation = inputs.continue_final_message != COMMON_CHAT_CONTINUATION_NONE;
+    format.parser.parse_tool_calls = format.calls = calls_tools(inputs);
+    if (!params.parser.empty()) {
+        format.parser.parser.load(params.parser);
+    }
+    format.preserved = preserved_tokens(model, params);
+    return format;
+}
+
+// Whether raw text and content are the same whatever the model says, as with most templates: then nothing is parsed.
+bool is_plain(const common_chat_params & params, const AnswerFormat & format) {
+    if (params.supports_thinking || !params.thinking_start_tag.empty() || !format.preserved.empty()) {
+        return false;
+    }
+    static const std::string probe = " Probe: <a>\n{\"b\": [1]}\n";
+    try {
+        common_chat_msg before;
+        if (format.parser.is_continuation) {
+            before = common_chat_parse("", false, format.parser);
+        }
+        const auto message = common_chat_parse(probe, false, format.parser);
+        return message.content == before.content + probe && message.reasoning_content.empty() &&
+               message.tool_calls.empty();
+    } catch (const std::exception &) {
+        return false;
+    }
+}
+
+Constraint make_constraint(const Model & model, const common_chat_params & params, const std::string & param) {
+    Constraint constraint;
+    constraint.thinking.start = params.thinking_start_tag;
+    constraint.thinking.ends = params.thinking_end_tags;
+    constraint.generation_prompt = params.generation_prompt;
+    auto & grammar = constraint.grammar;
+    if (params.grammar.empty()) {
+        return constraint;
+    }
+    grammar.text = tighten_json_rules(params.grammar);
+    grammar.param = param;
+    grammar.type = COMMON_GRAMMAR_TYPE_TOOL_CALLS; // with the generation prompt before it
+    grammar.lazy = params.grammar_lazy;
+    for (const auto & trigger : params.grammar_triggers) {
+        const bool word = trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD;
+        const auto tokens = word ? tokenize(model, trigger.value, false, true) : std::vector<llama_token>();
+        if (tokens.size() == 1) {
+            grammar.triggers.push_back({ COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN, trigger.value, tokens[0] });
+        } else {
+            grammar.triggers.push_back(trigger);
+        }
+    }
+    return constraint;
+}
+
+void constrain(std::string grammar, RenderedChat & rendered) {
+    rendered.constraint.grammar = Grammar();
+    rendered.constraint.grammar.text = std::move(grammar);
+    rendered.constraint.grammar.param = "response_format";
+}
+
+// The grammar of what may come before an answer, "" for nothing: the thinking that the prompt has begun, or a whole one.
+std::string thinking_grammar(const common_chat_params & params) {
+    if (params.thinking_start_tag.empty() || params.thinking_end_tags.empty()) {
+        return {};
+    }
+    const std::string & end = params.thinking_end_tags.front();
+    const size_t opened = params.generation_prompt.rfind(params.thinking_start_tag);
+    const bool inside = opened != std::string::npos && params.generation_prompt.find(end, opened) == std::string::npos;
+    const auto parser = build_chat_peg_parser([&](common_chat_peg_builder & p) {
+        const auto rest = p.ac(p.until(end) + p.literal(end), end) + p.space();
+        return inside ? rest : p.optional(p.literal(params.thinking_start_tag) + rest);
+    });
+    return build_grammar([&](const common_grammar_builder & builder) { parser.build_grammar(builder); });
+}
+
+bool has_word_triggers(const common_chat_params & params) {
+    return params.grammar_lazy && !params.grammar_triggers.empty() &&
+           std::all_of(params.grammar_triggers.begin(), params.grammar_triggers.end(), [](const auto & trigger) {
+               return trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD;
+           });
+}
+
+// Without tools.
+void prepare_text(const Model & model, const ChatInputs & inputs, const common_chat_params & plain,
+                  RenderedChat & rendered) {
+    auto format = make_format(model, plain, inputs.prompt);
+    const std::string & schema = inputs.answer.json_schema;
+    if (is_plain(plain, format)) {
+        if (!schema.empty()) {
+            constrain(schema_grammar(schema), rendered);
+        }
+        return;
+    }
+    rendered.constraint = make_constraint(model, plain, "messages");
+    if (!schema.empty()) {
+        const auto params = common_chat_templates_apply(model.chat_templates(), inputs.answer);
+        if (params.grammar.empty()) {
+            // The template's family has no form of its own for it.
+            constrain(think_then(thinking_grammar(plain), { schema_grammar(schema) }), rendered);
+        } else {
+            format = make_format(model, params, inputs.answer);
+            rendered.constraint = make_constraint(model, params, "response_format");
+        }
+    }
+    rendered.format = std::make_shared<const AnswerFormat>(std::move(format));
+}
+
+void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_params params, RenderedChat & rendered) {
+    const auto * templates = model.chat_templates();
+    auto asked = inputs.answer;
+    const bool required = asked.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+    if (required) {
+        asked.json_schema.clear(); // there is nothing but calls in such an answer
+    }
+    const std::string schema = asked.json_schema;
+    bool whole = false; // the grammar is one of ours
+    if (inputs.generic_tools) {
+        call_tools_generically(params, asked);
+    } else {
+        asked.json_schema.clear(); // upstream would ignore the tools
+        params = common_chat_templates_apply(templates, asked);
+        if (required && params.grammar.empty()) {
+            call_tools_generically(params, asked);
+        } else if (required) {
+            // Upstream's grammar leaves free text before the first call, which a model may well not come to.
+            auto choosing = asked;
+            choosing.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
+            const auto lazy = common_chat_templates_apply(templates, choosing);
+            if (has_word_triggers(lazy)) {
+                params.grammar = think_then(thinking_grammar(params), { lazy.grammar });
+                whole = true;
+            } else {
+                params.grammar = without_free_text(params.grammar);
             }
+        } else if (!schema.empty() && has_word_triggers(params)) {
+            params.grammar = think_then(thinking_grammar(params), { schema_grammar(schema), params.grammar });
+            whole = true;
+        } else if (!schema.empty()) {
+            asked.json_schema = schema;
+            const auto text = common_chat_templates_apply(templates, asked);
+            params.grammar = join_calls(text.grammar, params.grammar);
         }
+    }
+    rendered.format = std::make_shared<const AnswerFormat>(make_format(model, params, asked));
+    if (required || !schema.empty()) {
+        params.grammar_lazy = false;
+        params.grammar_triggers.clear();
+    }
+    rendered.constraint = make_constraint(model, params, schema.empty() ? "tools" : "response_format");
+    if (whole) {
+        rendered.constraint.grammar.type = COMMON_GRAMMAR_TYPE_USER; // it begins behind the prompt
     }
 }
 
-void check_size(const Model & model, json & messages, int32_t n_ctx) {
-    size_t n_bytes = 0;
-    for_each_text(messages, [&](json &, json & text) { n_bytes += text.get_ref<const std::string &>().size(); });
-    const size_t n_tokens = n_bytes / model.max_piece_bytes();
-    if (n_tokens > static_cast<size_t>(n_ctx)) {
-        throw Error(LA_ERR_CONTEXT_LENGTH,
-                    "the messages are " + std::to_string(n_bytes) + " bytes of text, at least " +
-                        std::to_string(n_tokens) + " tokens; n_ctx is " + std::to_string(n_ctx),
-                    "messages");
+std::vector<llama_token> tokens_of(const Model & model, const std::string & prompt, const std::string & mark,
+                                   std::string & text) {
+    std::vector<llama_token> tokens;
+    // A marked name is cut in two here: neither half is a control token's name.
+    size_t from = 0;
+    for (bool first = true; first || from != std::string::npos; first = false) {
+        const size_t to = prompt.find(mark, from);
+        const std::string run = prompt.substr(from, to - from);
+        const auto part = tokenize(model, run, first, true);
+        text += run;
+        tokens.insert(tokens.end(), part.begin(), part.end());
+        from = to == std::string::npos ? to : to + mark.size();
     }
-}
-
-// The parser keeps a stack of its own, but what writes JSON again recurses.
-void check_depth(std::string_view text) {
-    constexpr int k_max_depth = 128;
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (in_string) {
-            i += c == '\\';
-            in_string = c != '"';
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            ++depth;
-        } else if (c == '}' || c == ']') {
-            --depth;
-        }
-        if (depth > k_max_depth) {
-            throw Error(LA_ERR_INVALID, "messages nest deeper than " + std::to_string(k_max_depth) + " levels",
-                        "messages");
-        }
-    }
-}
-
-common_chat_templates_inputs make_inputs(json & request) {
-    common_chat_templates_inputs inputs;
-    inputs.use_jinja = true;
-    inputs.messages = common_chat_msgs_parse_oaicompat(common_json::parse(request.at("messages").dump()));
-    inputs.add_generation_prompt = request.value("add_generation_prompt", true);
-    if (request.contains("chat_template_kwargs")) {
-        for (const auto & [key, value] : request.at("chat_template_kwargs").items()) {
-            for (const char * reserved : { "messages", "tools", "add_generation_prompt", "bos_token", "eos_token" }) {
-                if (key == reserved) {
-                    throw Error(LA_ERR_INVALID, "chat_template_kwargs must not set " + key + ", which is not an option",
-                                "chat_template_kwargs");
-                }
-            }
-            inputs.chat_template_kwargs[key] = value.dump();
-            if (key == "enable_thinking" && value.is_boolean()) {
-                inputs.enable_thinking = value.get<bool>();
-            }
-        }
-    }
-    if (request.contains("reasoning_effort")) {
-        inputs.chat_template_kwargs["reasoning_effort"] = request.at("reasoning_effort").dump();
-    }
-    return inputs;
+    return tokens;
 }
 
 } // namespace
-
-// U+FDD0..U+FDEF are noncharacters: no text to be exchanged contains them. Should one do so all the same, another is
-// taken.
-std::string unused_mark(std::string_view text) {
-    for (unsigned char last = 0x90; last <= 0xAF; ++last) {
-        const std::string mark = { '\xEF', '\xB7', static_cast<char>(last) };
-        if (text.find(mark) == std::string_view::npos) {
-            return mark;
-        }
-    }
-    throw Error(LA_ERR_INVALID, "the texts contain every Unicode noncharacter from U+FDD0 to U+FDEF");
-}
-
-std::string split_control_texts(std::string_view text, const std::vector<std::string> & controls,
-                                std::string_view mark) {
-    // By first byte: most bytes of a text begin no control token.
-    std::vector<const std::string *> by_lead[256];
-    for (const auto & control : controls) {
-        by_lead[static_cast<unsigned char>(control[0])].push_back(&control);
-    }
-    std::string out;
-    out.reserve(text.size());
-    for (size_t i = 0; i < text.size(); ++i) {
-        const auto lead = static_cast<unsigned char>(text[i]);
-        const bool found = std::any_of(by_lead[lead].begin(), by_lead[lead].end(), [&](const std::string * control) {
-            return text.compare(i, control->size(), *control) == 0;
-        });
-        if (found) {
-            const size_t n = character_bytes(lead);
-            out.append(text.substr(i, n));
-            out.append(mark);
-            i += n - 1;
-        } else {
-            out.push_back(text[i]);
-        }
-    }
-    return out;
-}
 
 std::vector<llama_token> tokenize(const Model & model, const std::string & text, bool add_special, bool parse_special) {
     return common_tokenize(model.vocab(), text, add_special, parse_special);
@@ -160,37 +227,21 @@ RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_c
                     "messages");
     }
     RenderedChat rendered;
-    common_chat_params params;
-    std::string mark;
     try {
-        check_depth(text);
-        json request = json::parse(text);
-        check_size(model, request.at("messages"), n_ctx);
-        mark = unused_mark(text);
-        for_each_text(request.at("messages"), [&](json & message, json & content) {
-            if (is_foreign(message)) {
-                content = split_control_texts(content.get_ref<const std::string &>(), model.control_texts(), mark);
-            }
-        });
-        if (request.contains("json_schema")) {
-            rendered.grammar = { schema_grammar(request.at("json_schema").dump()), "response_format" };
+        const ChatInputs inputs = read_chat(model, text, n_ctx);
+        auto params = common_chat_templates_apply(model.chat_templates(), inputs.prompt);
+        rendered.tokens = tokens_of(model, params.prompt, inputs.mark, rendered.text);
+        rendered.stops = params.additional_stops;
+        if (calls_tools(inputs.answer)) {
+            prepare_tools(model, inputs, std::move(params), rendered);
+        } else {
+            prepare_text(model, inputs, params, rendered);
         }
-        params = common_chat_templates_apply(model.chat_templates(), make_inputs(request));
+        rendered.constraint.thinking.budget = inputs.reasoning_budget;
     } catch (const Error &) {
         throw;
     } catch (const std::exception & e) {
         throw Error(LA_ERR_TEMPLATE, std::string("the chat template refuses the messages: ") + e.what(), "messages");
-    }
-    rendered.stops = std::move(params.additional_stops);
-    // A marked name is cut in two here: neither half is a control token's name.
-    size_t from = 0;
-    for (bool first = true; first || from != std::string::npos; first = false) {
-        const size_t to = params.prompt.find(mark, from);
-        const std::string text = params.prompt.substr(from, to - from);
-        const auto part = tokenize(model, text, first, true);
-        rendered.text += text;
-        rendered.tokens.insert(rendered.tokens.end(), part.begin(), part.end());
-        from = to == std::string::npos ? to : to + mark.size();
     }
     return rendered;
 }

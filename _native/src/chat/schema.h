@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace la {
 
@@ -14,5 +15,15 @@ std::string schema_grammar(std::string_view schema);
 // lone surrogates in \u escapes, exponents beyond any double, and control characters and half escapes in the keys of
 // additional properties. Pure.
 std::string tighten_json_rules(std::string grammar);
+
+// Adds tool calls to the values of a response format: `text` is upstream's grammar for the format, `calls` its lazy one for
+// the tools. Throws Error (LA_ERR_UNSUPPORTED) where the format's rule is not found. Pure.
+std::string join_calls(std::string text, const std::string & calls);
+
+// Takes the optional text before the first call out of upstream's grammar for required calls. Pure.
+std::string without_free_text(std::string grammar);
+
+// A grammar of answers that are thought (`thinking`, may be empty), then one of `values`: each a whole grammar. Pure.
+std::string think_then(const std::string & thinking, const std::vector<std::string> & values);
 
 } // namespace la

@@ -36,4 +36,18 @@ TEST(a_schema_that_cannot_be_converted_names_the_parameter) {
     }
 }
 
+TEST(grammars_are_joined_by_their_roots) {
+    const auto joined = think_then("root ::= \"<t>\" [^-a]* end\nend ::= \"</t>\"\n", { "root ::= \"a-b\"{1,2}\n", "root ::= x\nx ::= [x]\n" });
+    CHECK(contains(joined, "root ::= thinking-root (value0-root | value1-root)\n"));
+    CHECK(contains(joined, "thinking-root ::= \"<t>\" [^-a]* thinking-end\n"));
+    CHECK(contains(joined, "value0-root ::= \"a-b\"{1,2}\n"));
+    CHECK(contains(joined, "value1-root ::= value1-x\nvalue1-x ::= [x]\n"));
+    CHECK(contains(think_then("", { "root ::= \"a\"" }), "root ::= (value0-root)\n"));
+    const auto both = join_calls("response-format ::= x | y\nroot ::= response-format\nx ::= \"x\"\ny ::= \"y\"\n", "root ::= \"call\"\n");
+    CHECK(contains(both, "response-format ::= (x | y) | calls-root\n"));
+    CHECK(contains(both, "calls-root ::= \"call\"\n"));
+    CHECK(without_free_text("a ::= until-1?\nroot ::= \"p\" space until-18? call\n") ==
+          "a ::= until-1?\nroot ::= \"p\" space call\n");
+}
+
 TEST_MAIN

@@ -443,6 +443,9 @@ void Decoder::sample(const Item & item) {
         stats_.n_generated.fetch_add(1, std::memory_order_relaxed);
         const bool finished = step.finish != LA_FINISH_NONE;
         if (finished || (request->spec.stream && step.has_news)) {
+            if (!sequence.parts().empty()) {
+                channel_.post_parts(request->mailbox, sequence.choice, sequence.parts());
+            }
             channel_.post_delta(request->mailbox, sequence.choice, sequence.text(), sequence.logprobs(),
                                 sequence.n_new(), step.finish);
             sequence.clear_news();

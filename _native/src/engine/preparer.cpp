@@ -16,7 +16,8 @@
 namespace la {
 
 static void append_segment(const Model & model, const Segment & segment, int32_t n_ctx,
-                           std::vector<llama_token> & prompt, std::vector<std::string> & stops, Grammar & grammar) {
+                           Request & request, std::vector<std::string> & stops, Constraint & constraint) {
+    auto & prompt = request.prompt;
     switch (segment.kind) {
         case LA_SEGMENT_TOKENS: {
             const auto tokens = model.tokens_of(segment.bytes, "prompt");
@@ -40,14 +41,17 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
             auto rendered = render_chat(model, segment.bytes, n_ctx);
             prompt.insert(prompt.end(), rendered.tokens.begin(), rendered.tokens.end());
             stops.insert(stops.end(), rendered.stops.begin(), rendered.stops.end());
-            if (!rendered.grammar.empty()) {
-                if (!grammar.empty()) {
-                    throw Error(LA_ERR_INVALID, grammar.param + " and " + rendered.grammar.param +
-                                                    " are both given: an answer obeys one of them",
-                                grammar.param);
-                }
-                grammar = std::move(rendered.grammar);
+            if (!constraint.grammar.empty() && !rendered.constraint.grammar.empty()) {
+                throw Error(LA_ERR_INVALID, "grammar and " + rendered.constraint.grammar.param +
+                                                " are both given: an answer obeys one of them",
+                            "grammar");
             }
+            if (constraint.grammar.empty()) {
+                constraint.grammar = std::move(rendered.constraint.grammar);
+            }
+            constraint.thinking = std::move(rendered.constraint.thinking);
+            constraint.generation_prompt = std::move(rendered.constraint.generation_prompt);
+            request.format = std::move(rendered.format);
             return;
         }
         case LA_SEGMENT_MEDIA:
@@ -84,10 +88,10 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
     }
     auto stops = spec.stops;
     bool chat = false;
-    Grammar grammar;
-    grammar.text = spec.sampling.grammar;
+    Constraint constraint;
+    constraint.grammar.text = spec.sampling.grammar;
     for (const auto & segment : spec.segments) {
-        append_segment(model, segment, n_ctx, request->prompt, stops, grammar);
+        append_segment(model, segment, n_ctx, *request, stops, constraint);
         chat = chat || segment.kind == LA_SEGMENT_CHAT;
     }
     const char * param = chat ? "messages" : "prompt";
@@ -103,12 +107,12 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
                         " in the " + param + ", " + std::to_string(n_answer) + " for the answer)",
                     param);
     }
-    if (!grammar.empty()) {
-        check(model, grammar); // once for all choices
+    if (!constraint.grammar.empty()) {
+        check(model, constraint.grammar); // once for all choices
     }
     std::vector<SequencePtr> sequences;
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {
-        Sampler sampler(model, spec.sampling, grammar, choice, n_ctx);
+        Sampler sampler(model, spec.sampling, constraint, choice, n_ctx);
         sampler.accept_prompt(request->prompt);
         sequences.push_back(std::make_unique<Sequence>(request, choice, std::move(sampler), stops));
     }

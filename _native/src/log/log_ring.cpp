@@ -85,6 +85,10 @@ void install_log() {
     });
 }
 
+void log_warning(const std::string & text) {
+    on_log(GGML_LOG_LEVEL_WARN, (text + "\n").c_str(), nullptr);
+}
+
 void set_log_level(int32_t level) {
     collector().level.store(level, std::memory_order_relaxed);
 }

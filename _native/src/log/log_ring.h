@@ -11,6 +11,9 @@ namespace la {
 // Installs the collector for llama.cpp, ggml and mtmd and silences `common`'s own logger. Idempotent, thread-safe.
 void install_log();
 
+// A line of ours, beside upstream's.
+void log_warning(const std::string & text);
+
 // Lines below this ggml level are dropped (1 debug .. 4 error, 5 none).
 void set_log_level(int32_t level);
 bool log_waiting();

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "channel/channel.h"
+#include "chat/answer.h"
 #include "llama_async.h"
 #include "sampling/sampler.h"
 
@@ -73,6 +74,8 @@ struct Request {
     int32_t n_input_tokens = 0;                   // of all inputs
     int32_t n_cached = 0;
     int32_t n_generated = 0;
+    AnswerFormatPtr format; // null: the raw text is the content
+    int32_t n_reasoning = 0; // tokens, of all choices that ended
     int32_t n_running = 0;   // choices not finished yet
     double active_s = submit_s; // submit, or the last token of a stream
     double first_token_s = 0;

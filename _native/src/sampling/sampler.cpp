@@ -115,7 +115,7 @@ SamplingSpec::SamplingSpec(const la_sampling & s) : raw(s) {
     }
 }
 
-Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Grammar & grammar, int32_t choice, int32_t n_ctx)
+Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constraint & constraint, int32_t choice, int32_t n_ctx)
     : n_vocab_(model.n_vocab()) {
     const la_sampling & s = spec.raw;
     common_params_sampling p;
@@ -174,15 +174,30 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Grammar &
     if (infill && llama_vocab_eot(model.vocab()) < 0 && llama_vocab_eos(model.vocab()) < 0) {
         throw Error(LA_ERR_INVALID, "samplers has infill, but the model has no end-of-turn token", "samplers");
     }
+    const Grammar & grammar = constraint.grammar;
     if (!grammar.empty()) {
-        p.grammar = { COMMON_GRAMMAR_TYPE_USER, grammar.text };
+        p.grammar = { grammar.type, grammar.text };
+        p.grammar_lazy = grammar.lazy;
+        p.grammar_triggers = grammar.triggers;
+    }
+    p.generation_prompt = constraint.generation_prompt;
+    // It also tells a lazy grammar where thinking ends: no trigger counts before.
+    const Thinking & thinking = constraint.thinking;
+    const bool watch = !thinking.start.empty() && !thinking.ends.empty() && (grammar.lazy || thinking.budget >= 0);
+    if (watch) {
+        p.reasoning_budget_tokens = thinking.budget;
+        p.reasoning_budget_start = common_tokenize(model.vocab(), thinking.start, false, true);
+        for (const auto & end : thinking.ends) {
+            p.reasoning_budget_end.push_back(common_tokenize(model.vocab(), end, false, true));
+        }
+        p.reasoning_budget_forced = p.reasoning_budget_end.front();
     }
 
     const bool penalties = p.penalty_last_n != 0 && (p.penalty_repeat != 1 || p.penalty_freq != 0 || p.penalty_present != 0);
     const bool dry = p.dry_multiplier != 0 && p.dry_penalty_last_n != 0;
     n_look_back_ = std::max(penalties ? p.penalty_last_n : 0, dry ? p.dry_penalty_last_n : 0);
     // At temperature 0 the chain ends in the maximum, whatever top-k, top-p and min-p cut off below it.
-    greedy_ = p.temp <= 0 && p.dynatemp_range == 0 && p.mirostat == 0 && p.grammar.empty() && !penalties && !dry &&
+    greedy_ = p.temp <= 0 && p.dynatemp_range == 0 && p.mirostat == 0 && p.grammar.empty() && !watch && !penalties && !dry &&
               p.xtc_probability == 0 && p.typ_p == 1 && p.adaptive_target < 0 && spec.samplers.empty();
     if (greedy_) {
         biases_ = p.logit_bias;

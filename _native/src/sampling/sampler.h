@@ -34,7 +34,7 @@ class Sampler {
   public:
     // Choice i is seeded with seed + i. REQUIRES: check_grammar passed, if there is a grammar. Throws Error:
     // LA_ERR_INVALID, LA_ERR_GRAMMAR.
-    Sampler(const Model & model, const SamplingSpec & spec, const Grammar & grammar, int32_t choice, int32_t n_ctx);
+    Sampler(const Model & model, const SamplingSpec & spec, const Constraint & constraint, int32_t choice, int32_t n_ctx);
 
     // The prompt counts for penalties and DRY, as in llama-server.
     void accept_prompt(const std::vector<llama_token> & prompt);

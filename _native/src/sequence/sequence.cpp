@@ -5,7 +5,11 @@
 namespace la {
 
 Sequence::Sequence(RequestPtr request, int32_t choice, Sampler sampler, std::vector<std::string> stops)
-    : request(std::move(request)), choice(choice), sampler(std::move(sampler)), stop_(std::move(stops)) {}
+    : request(std::move(request)), choice(choice), sampler(std::move(sampler)), stop_(std::move(stops)) {
+    if (this->request->format) {
+        parser_ = std::make_unique<AnswerParser>(this->request->format);
+    }
+}
 
 Sequence::Step Sequence::add(const Model & model, llama_token token, const float * row, int32_t n_ctx) {
     Step step;
@@ -17,7 +21,7 @@ Sequence::Step Sequence::add(const Model & model, llama_token token, const float
     if (model.is_end(token)) {
         step.finish = LA_FINISH_STOP;
     } else {
-        const std::string & piece = model.piece(token);
+        const std::string & piece = piece_of(model, token);
         utf8_.push(piece, assembled_);
         if (wants_logprobs()) {
             Logprob waiting = { n_assembled_, n_assembled_ + assembled_.size(), {} };
@@ -50,8 +54,36 @@ Sequence::Step Sequence::add(const Model & model, llama_token token, const float
         }
     }
     last = token;
-    step.has_news = !text_.empty() || !logprobs_.empty();
+    if (parser_) {
+        read_text(step);
+    }
+    step.has_news = !text_.empty() || !parts_.empty() || !logprobs_.empty();
     return step;
+}
+
+const std::string & Sequence::piece_of(const Model & model, llama_token token) const {
+    if (request->format) {
+        const auto found = request->format->preserved.find(token);
+        if (found != request->format->preserved.end()) {
+            return found->second;
+        }
+    }
+    return model.piece(token);
+}
+
+void Sequence::read_text(Step & step) {
+    parser_->push(text_);
+    text_.clear();
+    const bool final = step.finish != LA_FINISH_NONE;
+    if (final || (request->spec.stream && parser_->due(now_s()))) {
+        parser_->update(final, parts_);
+    }
+    if (final) {
+        request->n_reasoning += parser_->n_reasoning();
+        if (step.finish == LA_FINISH_STOP && parser_->has_calls()) {
+            step.finish = LA_FINISH_TOOL_CALLS;
+        }
+    }
 }
 
 void Sequence::release_logprobs(bool all) {
@@ -64,6 +96,7 @@ void Sequence::release_logprobs(bool all) {
 
 void Sequence::clear_news() {
     text_.clear();
+    parts_.clear();
     logprobs_.clear();
     n_new_ = 0;
 }

@@ -1,6 +1,7 @@
 // One choice of one request while it waits for a slot, prefills and decodes. The decode thread's alone.
 #pragma once
 
+#include "chat/answer.h"
 #include "request/request.h"
 #include "sampling/sampler.h"
 #include "text/stop.h"
@@ -21,7 +22,7 @@ class Sequence {
     // What adding a token means for the sequence.
     struct Step {
         la_finish finish = LA_FINISH_NONE;
-        bool has_news = false; // text() or logprobs() are not empty
+        bool has_news = false; // text(), parts() or logprobs() are not empty
     };
 
     // Takes a sampled token: its text passes UTF-8 reassembly and stop strings into text(). `row` holds the logits that
@@ -30,6 +31,8 @@ class Sequence {
 
     // What add() produced since the last clear(); after a finish nothing is withheld any more.
     const std::string & text() const { return text_; }
+    // The same, read by the request's format, if it has one: then text() is empty.
+    std::vector<AnswerPart> & parts() { return parts_; }
     const std::string & logprobs() const { return logprobs_; }
     int32_t n_new() const { return n_new_; }
     void clear_news();
@@ -54,10 +57,14 @@ class Sequence {
 
     // Text is certain up to n_released_ bytes: so are the entries of the tokens behind it.
     void release_logprobs(bool all);
+    void read_text(Step & step);
+    const std::string & piece_of(const Model & model, llama_token token) const;
 
     Utf8Assembler utf8_;
     StopMatcher stop_;
     std::string text_;
+    std::unique_ptr<AnswerParser> parser_; // null: nothing to read
+    std::vector<AnswerPart> parts_;
     std::string logprobs_;
     std::deque<Logprob> waiting_logprobs_;
     size_t n_assembled_ = 0;

@@ -342,6 +342,7 @@ async def _complete(
         n_choices=request.native.n_choices,
         logprobs=request.logprobs,
         include_usage=request.include_usage,
+        tools=request.tools,
     )
     if request.stream:
         await generation.wait_first()

@@ -1,0 +1,81 @@
+// A model's raw text -> content, reasoning and tool calls, while it is generated.
+#pragma once
+
+#include "channel/part.h"
+
+#include "chat.h" // common's
+
+#include "llama.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace la {
+
+// How the answers to one request are to be read. Shared by its choices, never changed.
+struct AnswerFormat {
+    common_chat_parser_params parser;
+    // Control tokens that carry meaning for the parser: their text is part of the raw text.
+    std::unordered_map<llama_token, std::string> preserved;
+    // Whether calls are read: then text may nest like JSON, and upstream's parser recurses along.
+    bool calls = false;
+};
+
+using AnswerFormatPtr = std::shared_ptr<const AnswerFormat>;
+
+// One answer. Not thread-safe.
+//
+// Upstream's parser reads the whole text each time. What an update costs is therefore held against the time that passes:
+// a stream is parsed at most 0.5% of the time, that is with every token while the answer is short, and every 50 ms when it
+// has 30 kB.
+class AnswerParser {
+  public:
+    using MakeId = std::function<std::string()>;
+
+    explicit AnswerParser(AnswerFormatPtr format, MakeId make_id = {});
+
+    // One more token's text, which may be empty.
+    void push(std::string_view text);
+    // Whether an update is worth its time at `now` (seconds).
+    bool due(double now) const { return now >= next_s_; }
+
+    // Appends what has become certain since the last update; after the final one all of it has. Text that the parser
+    // does not expect comes as content, with a warning in the log: nothing is ever lost. Never throws but for want of
+    // memory.
+    void update(bool final, std::vector<AnswerPart> & parts);
+
+    const std::string & raw() const { return raw_; }
+    bool has_calls() const { return !sent_.tool_calls.empty(); }
+    // Tokens up to the end of the reasoning. After the final update.
+    int32_t n_reasoning() const;
+
+  private:
+    bool parse(bool final, common_chat_msg & message);
+    void send(const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
+    void send_text(AnswerPart::Kind kind, const std::string & now, std::string & sent, bool final,
+                   std::vector<AnswerPart> & parts);
+    void send_call(size_t index, const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
+    void send_rest(std::vector<AnswerPart> & parts);
+    void add(AnswerPart part, std::vector<AnswerPart> & parts);
+
+    const AnswerFormatPtr format_;
+    const MakeId make_id_;
+    std::string raw_;
+    std::vector<size_t> token_ends_; // in raw_
+    common_chat_msg sent_;           // handed out so far, a continued message's beginning included
+    std::vector<bool> begun_;        // calls whose id and name are out
+    size_t n_before_ = 0;            // bytes of sent_.reasoning_content that were not generated here
+    size_t n_parsed_ = 0;            // bytes of raw_ at the last update that succeeded
+    std::string last_;               // text of the last part
+    double next_s_ = 0;
+    // Nesting outside of strings, for the limit on it.
+    int depth_ = 0;
+    bool too_deep_ = false;
+};
+
+} // namespace la

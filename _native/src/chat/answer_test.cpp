@@ -1,0 +1,192 @@
+#include "chat/answer.h"
+
+#include "log/log_ring.h"
+#include "testing/check.h"
+
+#include "chat-peg-parser.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace la;
+
+namespace {
+
+// Thinking, text and calls as templates of Hermes' kind have them.
+AnswerFormatPtr hermes(const std::string & generation_prompt = {}) {
+    install_log(); // upstream warns of each text that does not parse
+    const auto tools = common_json::parse(R"([{"type": "function", "function": {"name": "get", "parameters":
+        {"type": "object", "properties": {"a": {"type": "string"}}}}}, {"type": "function", "function": {"name":
+        "get_more", "parameters": {"type": "object", "properties": {"b": {"type": "array"}}}}}])");
+    const auto arena = build_chat_peg_parser([&](common_chat_peg_builder & p) {
+        auto call = p.standard_json_tools("<tool_call>", "</tool_call>", tools, false, true, "name", "arguments");
+        return p.prefix(generation_prompt, "<think>") +
+               p.optional(p.literal("<think>") + p.reasoning(p.until("</think>")) + p.literal("</think>")) +
+               p.content(p.until("<tool_call>")) + p.optional(p.one_or_more(call + p.space())) + p.end();
+    });
+    auto format = std::make_shared<AnswerFormat>();
+    format->parser.format = COMMON_CHAT_FORMAT_PEG_NATIVE;
+    format->parser.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+    format->parser.generation_prompt = generation_prompt;
+    format->parser.parser.load(arena.save());
+    format->calls = true;
+    return format;
+}
+
+struct Read {
+    std::string content;
+    std::string reasoning;
+    std::vector<common_chat_tool_call> calls;
+    int32_t n_reasoning = 0;
+    bool ordered = true; // id and name came once, with a call's first part
+
+    bool operator==(const Read & other) const {
+        return content == other.content && reasoning == other.reasoning && calls == other.calls;
+    }
+};
+
+void take(const std::vector<AnswerPart> & parts, Read & read) {
+    for (const auto & part : parts) {
+        if (part.kind == AnswerPart::content) {
+            read.content += part.text;
+        } else if (part.kind == AnswerPart::reasoning) {
+            read.reasoning += part.text;
+        } else {
+            const auto index = static_cast<size_t>(part.index);
+            const bool first = index == read.calls.size();
+            read.ordered = read.ordered && index <= read.calls.size() && first == !part.id.empty() &&
+                           first == !part.name.empty();
+            if (first) {
+                read.calls.push_back({ part.name, {}, part.id });
+            }
+            if (index < read.calls.size()) {
+                read.calls[index].arguments += part.text;
+            }
+        }
+    }
+}
+
+// In pieces that end at `cuts`, updated after each.
+Read read(const AnswerFormatPtr & format, const std::string & text, const std::vector<size_t> & cuts) {
+    int n_ids = 0;
+    AnswerParser parser(format, [&] { return "id" + std::to_string(n_ids++); });
+    Read result;
+    size_t from = 0;
+    for (const size_t to : cuts) {
+        std::vector<AnswerPart> parts;
+        parser.push(std::string_view(text).substr(from, to - from));
+        parser.update(false, parts);
+        take(parts, result);
+        from = to;
+    }
+    std::vector<AnswerPart> parts;
+    parser.push(std::string_view(text).substr(from));
+    parser.update(true, parts);
+    take(parts, result);
+    result.n_reasoning = parser.n_reasoning();
+    return result;
+}
+
+const char * const k_answers[] = {
+    "Just text, with a < and a <tool and {\"braces\": [1]}.",
+    "<think>First I think\nabout <it>.</think>Then I say it.",
+    "<think>Only thought, cut short by the limit",
+    "<tool_call>{\"name\": \"get\", \"arguments\": {\"a\": \"x \\\"y\\\" }{ \"}}</tool_call>",
+    "I call.\n<tool_call>{\"name\": \"get_more\", \"arguments\": {\"b\": [1, {\"c\": null}]}}</tool_call>\n"
+    "<tool_call>{\"name\": \"get\", \"arguments\": {}}</tool_call>",
+    "<think>Both?</think>Yes.<tool_call>{\"name\": \"get\", \"arguments\": {\"a\": \"\xC3\xA9\xE2\x82\xAC\"}}</tool_call>",
+    "<tool_call>{\"name\": \"get\", \"arguments\": {\"a\": \"cut sho",
+    "",
+};
+
+} // namespace
+
+TEST(every_split_reads_as_the_whole) {
+    const auto format = hermes();
+    for (const std::string text : k_answers) {
+        const Read whole = read(format, text, {});
+        CHECK(whole.ordered);
+        for (size_t cut = 0; cut <= text.size(); ++cut) {
+            const Read split = read(format, text, { cut });
+            CHECK(split == whole);
+            CHECK(split.ordered);
+        }
+        std::vector<size_t> all;
+        for (size_t cut = 1; cut < text.size(); ++cut) {
+            all.push_back(cut);
+        }
+        CHECK(read(format, text, all) == whole);
+    }
+}
+
+TEST(the_parts_are_told_apart) {
+    const Read call = read(hermes(), k_answers[5], {});
+    CHECK(call.reasoning == "Both?");
+    CHECK(call.content == "Yes.");
+    CHECK(call.calls.size() == 1 && call.calls[0].name == "get" && call.calls[0].id == "id0");
+    CHECK(common_json::parse(call.calls[0].arguments) == common_json::parse("{\"a\": \"\xC3\xA9\xE2\x82\xAC\"}"));
+    const Read calls = read(hermes(), k_answers[4], {});
+    CHECK(calls.calls.size() == 2 && calls.calls[0].name == "get_more" && calls.calls[1].name == "get");
+}
+
+TEST(text_that_does_not_parse_is_not_lost) {
+    const auto format = hermes();
+    for (const std::string text : { "<tool_call>{\"name\": \"unknown\", \"arguments\": {}}</tool_call>",
+                                    "<tool_call>no JSON at all</tool_call> and more",
+                                    "Before <tool_call>{\"name\": 7}", "<think>a</think>b<tool_call>]" }) {
+        for (size_t cut = 0; cut <= text.size(); ++cut) {
+            const Read split = read(format, text, { cut });
+            CHECK(split.calls.empty());
+            // Every word is somewhere; the marks around what was read before the fault may be gone.
+            CHECK(text.find(split.content.substr(split.content.find_first_not_of('b'))) != std::string::npos ||
+                  split.content.empty());
+            CHECK(split.content.size() + split.reasoning.size() + 15 >= text.size());
+        }
+    }
+    const std::string raw = "<tool_call>{\"name\": \"unknown\", \"arguments\": {}}</tool_call>";
+    CHECK(read(format, raw, {}).content == raw);
+}
+
+TEST(a_call_cut_short_before_its_name_is_shown) {
+    const std::string text = "<tool_call>{\"name\": \"get_mo";
+    CHECK(read(hermes(), text, {}).content == text);
+    CHECK(read(hermes(), " \n", {}).content.size() <= 2);
+}
+
+TEST(deep_nesting_is_given_up_before_the_stack_is) {
+    std::string text = "<tool_call>{\"name\": \"get_more\", \"arguments\": {\"b\": " + std::string(500000, '[');
+    const Read deep = read(hermes(), text, {});
+    CHECK(deep.content == text);
+}
+
+TEST(a_prompt_that_opens_the_thinking_is_continued) {
+    const auto format = hermes("<|im_start|>assistant\n<think>");
+    const Read thought = read(format, "hm</think>yes", { 1, 4 });
+    CHECK(thought.reasoning == "hm");
+    CHECK(thought.content == "yes");
+}
+
+TEST(tokens_of_the_thinking_are_counted) {
+    const std::string text = "<think>ab</think>yes";
+    std::vector<size_t> characters;
+    for (size_t i = 1; i < text.size(); ++i) {
+        characters.push_back(i);
+    }
+    CHECK(read(hermes(), text, characters).n_reasoning == 9);
+    CHECK(read(hermes(), "yes", { 1 }).n_reasoning == 0);
+}
+
+TEST(parts_join_where_they_belong_together) {
+    std::vector<AnswerPart> parts;
+    append_part(parts, { AnswerPart::content, "a", 0, {}, {} });
+    append_part(parts, { AnswerPart::content, "b", 0, {}, {} });
+    append_part(parts, { AnswerPart::call, {}, 0, "i", "n" });
+    append_part(parts, { AnswerPart::call, "{", 0, {}, {} });
+    append_part(parts, { AnswerPart::call, "}", 0, {}, {} });
+    append_part(parts, { AnswerPart::call, {}, 1, "j", "n" });
+    CHECK(parts.size() == 3);
+    CHECK(parts[0].text == "ab" && parts[1].text == "{}" && parts[1].id == "i" && parts[2].index == 1);
+}
+
+TEST_MAIN

@@ -1,0 +1,233 @@
+#include "chat/inputs.h"
+
+#include "base/error.h"
+#include "chat/generic_tools.h"
+#include "model/model.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+namespace la {
+
+using json = nlohmann::ordered_json;
+
+namespace {
+
+size_t character_bytes(unsigned char lead) {
+    return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+}
+
+// What somebody else wrote must not speak for the template. An assistant's earlier words may: templates look for their
+// own markers in them.
+bool is_foreign(const json & message) {
+    const std::string role = message.value("role", "");
+    return role != "assistant";
+}
+
+template <typename F> void for_each_text(json & messages, F && f) {
+    for (auto & message : messages) {
+        if (!message.is_object() || !message.contains("content")) {
+            continue;
+        }
+        auto & content = message["content"];
+        if (content.is_string()) {
+            f(message, content);
+        } else if (content.is_array()) {
+            for (auto & part : content) {
+                if (part.is_object() && part.contains("text") && part["text"].is_string()) {
+                    f(message, part["text"]);
+                }
+            }
+        }
+    }
+}
+
+void check_size(const Model & model, json & messages, int32_t n_ctx) {
+    size_t n_bytes = 0;
+    for_each_text(messages, [&](json &, json & text) { n_bytes += text.get_ref<const std::string &>().size(); });
+    const size_t n_tokens = n_bytes / model.max_piece_bytes();
+    if (n_tokens > static_cast<size_t>(n_ctx)) {
+        throw Error(LA_ERR_CONTEXT_LENGTH,
+                    "the messages are " + std::to_string(n_bytes) + " bytes of text, at least " +
+                        std::to_string(n_tokens) + " tokens; n_ctx is " + std::to_string(n_ctx),
+                    "messages");
+    }
+}
+
+// The parser keeps a stack of its own, but what writes JSON again recurses.
+void check_depth(std::string_view text) {
+    constexpr int k_max_depth = 128;
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            ++depth;
+        } else if (c == '}' || c == ']') {
+            --depth;
+        }
+        if (depth > k_max_depth) {
+            throw Error(LA_ERR_INVALID, "messages nest deeper than " + std::to_string(k_max_depth) + " levels",
+                        "messages");
+        }
+    }
+}
+
+// What a tool's author wrote for the model to read. Anything else of a tool has to stay as it is: names and values stand in
+// the grammar too.
+void split_descriptions(json & value, const std::vector<std::string> & controls, const std::string & mark) {
+    if (value.is_array()) {
+        for (auto & item : value) {
+            split_descriptions(item, controls, mark);
+        }
+    } else if (value.is_object()) {
+        for (auto & [key, item] : value.items()) {
+            if (key == "description" && item.is_string()) {
+                item = split_control_texts(item.get_ref<const std::string &>(), controls, mark);
+            } else {
+                split_descriptions(item, controls, mark);
+            }
+        }
+    }
+}
+
+common_chat_tool_choice choice_of(const std::string & name) {
+    return name == "required" ? COMMON_CHAT_TOOL_CHOICE_REQUIRED
+           : name == "none"   ? COMMON_CHAT_TOOL_CHOICE_NONE
+                              : COMMON_CHAT_TOOL_CHOICE_AUTO;
+}
+
+void read_options(const json & request, common_chat_templates_inputs & inputs) {
+    inputs.use_jinja = true;
+    inputs.add_generation_prompt = request.value("add_generation_prompt", true);
+    inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+    if (request.contains("chat_template_kwargs")) {
+        for (const auto & [key, value] : request.at("chat_template_kwargs").items()) {
+            for (const char * reserved : { "messages", "tools", "add_generation_prompt", "bos_token", "eos_token" }) {
+                if (key == reserved) {
+                    throw Error(LA_ERR_INVALID, "chat_template_kwargs must not set " + key + ", which is not an option",
+                                "chat_template_kwargs");
+                }
+            }
+            inputs.chat_template_kwargs[key] = value.dump();
+            if (key == "enable_thinking" && value.is_boolean()) {
+                inputs.enable_thinking = value.get<bool>();
+            }
+        }
+    }
+    const std::string effort = request.value("reasoning_effort", "");
+    if (effort == "none") {
+        inputs.enable_thinking = false; // as llama-server has it
+    } else if (!effort.empty()) {
+        inputs.chat_template_kwargs["reasoning_effort"] = json(effort).dump();
+    }
+}
+
+// An assistant's message at the end is one that the model goes on with.
+void read_continuation(const json & messages, common_chat_templates_inputs & inputs) {
+    if (messages.empty() || messages.back().value("role", "") != "assistant" || !inputs.add_generation_prompt) {
+        return;
+    }
+    if (messages.back().contains("tool_calls")) {
+        return; // nothing to go on with: the next turn begins
+    }
+    inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
+    inputs.add_generation_prompt = false;
+}
+
+} // namespace
+
+// U+FDD0..U+FDEF are noncharacters: no text to be exchanged contains them. Should one do so all the same, another is
+// taken.
+std::string unused_mark(std::string_view text) {
+    for (unsigned char last = 0x90; last <= 0xAF; ++last) {
+        const std::string mark = { '\xEF', '\xB7', static_cast<char>(last) };
+        if (text.find(mark) == std::string_view::npos) {
+            return mark;
+        }
+    }
+    throw Error(LA_ERR_INVALID, "the texts contain every Unicode noncharacter from U+FDD0 to U+FDEF");
+}
+
+std::string split_control_texts(std::string_view text, const std::vector<std::string> & controls,
+                                std::string_view mark) {
+    // By first byte: most bytes of a text begin no control token.
+    std::vector<const std::string *> by_lead[256];
+    for (const auto & control : controls) {
+        by_lead[static_cast<unsigned char>(control[0])].push_back(&control);
+    }
+    std::string out;
+    out.reserve(text.size());
+    for (size_t i = 0; i < text.size(); ++i) {
+        const auto lead = static_cast<unsigned char>(text[i]);
+        const bool found = std::any_of(by_lead[lead].begin(), by_lead[lead].end(), [&](const std::string * control) {
+            return text.compare(i, control->size(), *control) == 0;
+        });
+        if (found) {
+            const size_t n = character_bytes(lead);
+            out.append(text.substr(i, n));
+            out.append(mark);
+            i += n - 1;
+        } else {
+            out.push_back(text[i]);
+        }
+    }
+    return out;
+}
+
+ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) {
+    check_depth(text);
+    json request = json::parse(text);
+    auto & messages = request.at("messages");
+    json tools = request.value("tools", json::array());
+    check_size(model, messages, n_ctx);
+    ChatInputs result;
+    result.mark = unused_mark(text);
+    for_each_text(messages, [&](json & message, json & content) {
+        if (is_foreign(message)) {
+            content = split_control_texts(content.get_ref<const std::string &>(), model.control_texts(), result.mark);
+        }
+    });
+    split_descriptions(tools, model.control_texts(), result.mark);
+    auto & prompt = result.prompt;
+    read_options(request, prompt);
+    result.reasoning_budget = request.value("reasoning_budget_tokens", -1);
+    const bool with_calls = !tools.empty() || std::any_of(messages.begin(), messages.end(), [](const json & message) {
+        return message.contains("tool_calls") || message.value("role", "") == "tool";
+    });
+    const auto capabilities = common_chat_templates_get_caps(model.chat_templates());
+    const auto can = [&](const char * name) {
+        const auto found = capabilities.find(name);
+        return found != capabilities.end() && found->second;
+    };
+    if (with_calls && !can("supports_tool_calls")) {
+        result.generic_tools = !tools.empty();
+        describe_tools(messages, tools);
+    }
+    read_continuation(messages, prompt);
+    prompt.messages = common_chat_msgs_parse_oaicompat(common_json::parse(messages.dump()));
+    prompt.parallel_tool_calls = request.value("parallel_tool_calls", result.generic_tools || can("supports_parallel_tool_calls"));
+    prompt.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+    result.answer = prompt;
+    result.answer.tool_choice = choice_of(request.value("tool_choice", "auto"));
+    if (!result.generic_tools) {
+        prompt.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools.dump()));
+    }
+    const json schemas = request.value("tool_schemas", json::array());
+    for (size_t i = 0; i < tools.size() && i < schemas.size(); ++i) {
+        tools[i].at("function")["parameters"] = schemas[i];
+    }
+    result.answer.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools.dump()));
+    if (request.contains("json_schema")) {
+        result.answer.json_schema = request.at("json_schema").dump();
+    }
+    return result;
+}
+
+} // namespace la

@@ -1,0 +1,139 @@
+"""`tools`, `tool_choice` and `parallel_tool_calls` -> what a chat segment says of them, or a BadRequestError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pydantic
+
+from ._errors import bad_request, shown
+from ._schema import enforceable_schema
+
+__all__ = ["tool_options"]
+
+_MAX_TOOLS = 128
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_CHOICES = ("none", "auto", "required")
+
+
+def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
+    """Return the keys of a chat segment that speak of tools; none if there are no tools.
+
+    Args:
+        given: Parameters of a chat completion.
+
+    Raises:
+        BadRequestError: A tool is malformed, its strict schema cannot be enforced, or the choice names one that is not
+            there.
+    """
+    tools, schemas = _tools(given.get("tools", ()))
+    choice, allowed = _choice(given.get("tool_choice", "auto"), [tool["function"]["name"] for tool in tools])
+    parallel = given.get("parallel_tool_calls")
+    if parallel is not None and not isinstance(parallel, bool):
+        raise bad_request("parallel_tool_calls", f"parallel_tool_calls is {shown(parallel)}, but must be a boolean")
+    if not tools:
+        if choice == "required":
+            raise bad_request("tool_choice", "tool_choice asks for a call, but tools is empty")
+        return {}
+    kept = [index for index, tool in enumerate(tools) if allowed is None or tool["function"]["name"] in allowed]
+    options: dict[str, object] = {
+        "tools": [tools[index] for index in kept],
+        "tool_schemas": [schemas[index] for index in kept],
+        "tool_choice": choice,
+    }
+    if isinstance(given.get("tool_choice"), Mapping) and given["tool_choice"].get("type") == "function":
+        parallel = False  # the one call that was asked for
+    if parallel is not None:
+        options["parallel_tool_calls"] = parallel
+    return options
+
+
+def _tools(tools: object) -> tuple[list[dict[str, Any]], list[object]]:
+    if isinstance(tools, (str, bytes, Mapping, pydantic.BaseModel)) or not isinstance(tools, Iterable):
+        raise bad_request("tools", f"tools is {shown(tools)}, but must be a list of tools")
+    listed = list(tools)
+    if len(listed) > _MAX_TOOLS:
+        raise bad_request("tools", f"tools has {len(listed)} entries, but at most {_MAX_TOOLS} are allowed")
+    checked: list[dict[str, Any]] = []
+    schemas: list[object] = []
+    names: set[str] = set()
+    for index, tool in enumerate(listed):
+        function, schema = _function(f"tools[{index}]", tool)
+        if function["name"] in names:
+            raise bad_request(f"tools[{index}].function.name", f"tools has two functions named {function['name']}")
+        names.add(function["name"])
+        checked.append({"type": "function", "function": function})
+        schemas.append(schema)
+    return checked, schemas
+
+
+def _function(place: str, tool: object) -> tuple[dict[str, Any], object]:
+    """Return a function as the model is told of it, and the schema that its arguments obey."""
+    if not isinstance(tool, Mapping):
+        raise bad_request(place, f"{place} is {shown(tool)}, but must be an object with type and function")
+    if tool.get("type") != "function":
+        raise bad_request(f"{place}.type", f"{place}.type is {shown(tool.get('type'))}, but must be function")
+    function = tool.get("function")
+    place = f"{place}.function"
+    if not isinstance(function, Mapping):
+        raise bad_request(place, f"{place} is {shown(function)}, but must be an object with a name")
+    for key in function:
+        if key not in ("name", "description", "parameters", "strict"):
+            raise bad_request(place, f"{place} has an unknown key {shown(key)}")
+    name, description = function.get("name"), function.get("description")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise bad_request(f"{place}.name", f"{place}.name is {shown(name)}, but must be 1-64 letters, digits, _ or -")
+    if not isinstance(description, (str, type(None))):
+        raise bad_request(f"{place}.description", f"{place}.description is {shown(description)}, but must be text")
+    strict = function.get("strict")
+    if not isinstance(strict, (bool, type(None))):
+        raise bad_request(f"{place}.strict", f"{place}.strict is {shown(strict)}, but must be a boolean")
+    parameters = function.get("parameters")
+    if parameters is None or parameters == {}:
+        parameters = {"type": "object", "properties": {}}
+    # Without strict the schema is kept to as far as that is possible.
+    schema = dict(enforceable_schema(parameters, f"{place}.parameters", lenient=not strict, described=True))
+    if schema.get("type") != "object" and "$ref" not in schema:
+        raise bad_request(f"{place}.parameters", f"{place}.parameters must be the schema of an object")
+    return {"name": name, "description": description or "", "parameters": parameters}, schema
+
+
+def _choice(choice: object, names: list[str]) -> tuple[str, set[str] | None]:
+    """Return the kind of choice, and the functions that may be called, `None` for all."""
+    if isinstance(choice, str):
+        if choice not in _CHOICES:
+            raise bad_request(
+                "tool_choice", f"tool_choice is {shown(choice)}, but must be one of {', '.join(_CHOICES)}"
+            )
+        return choice, None
+    if not isinstance(choice, Mapping):
+        raise bad_request("tool_choice", f"tool_choice is {shown(choice)}, but must be text or an object")
+    kind = choice.get("type")
+    if kind == "function":
+        return "required", {_named(choice, "tool_choice", names)}
+    if kind == "allowed_tools":
+        return _allowed(choice.get("allowed_tools"), names)
+    raise bad_request("tool_choice.type", f"tool_choice.type is {shown(kind)}, but must be function or allowed_tools")
+
+
+def _allowed(allowed: object, names: list[str]) -> tuple[str, set[str]]:
+    place = "tool_choice.allowed_tools"
+    if not isinstance(allowed, Mapping):
+        raise bad_request(place, f"{place} is {shown(allowed)}, but must be an object with mode and tools")
+    mode, tools = allowed.get("mode"), allowed.get("tools")
+    if mode not in ("auto", "required"):
+        raise bad_request(f"{place}.mode", f"{place}.mode is {shown(mode)}, but must be auto or required")
+    if not isinstance(tools, (list, tuple)) or not tools:
+        raise bad_request(f"{place}.tools", f"{place}.tools is {shown(tools)}, but must be a list of tools")
+    return mode, {_named(tool, f"{place}.tools[{index}]", names) for index, tool in enumerate(tools)}
+
+
+def _named(choice: object, place: str, names: list[str]) -> str:
+    function = choice.get("function") if isinstance(choice, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if name not in names:
+        raise bad_request(place, f"{place} names the function {shown(name)}, which tools does not have")
+    assert isinstance(name, str)
+    return name
