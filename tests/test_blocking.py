@@ -20,6 +20,7 @@ import anyio
 import anyio.lowlevel
 import openai
 import openai.resources.chat.completions as reference
+import pydantic
 import pytest
 import trio
 from support import CLIENT_OPTIONS, ENDLESS, QUESTION, SHORT, run_child
@@ -599,3 +600,37 @@ def test_called_where_trio_runs(model_path: Path) -> None:
 
     with ThreadPoolExecutor(1) as executor:
         executor.submit(trio.run, main).result()
+
+
+# -- tools -------------------------------------------------------------------------------------------------------------
+
+
+class GetWeather(pydantic.BaseModel):
+    city: str
+
+
+def test_tools(shared: Llama) -> None:
+    """Whole, streamed, parsed and by events, on ours and on openai's own blocking client."""
+    asked: dict[str, Any] = {
+        "model": "default",
+        "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
+        "temperature": 0,
+        "max_tokens": 40,
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+    }
+    with shared.as_openai() as real:
+        for sdk, client in ((llama_async, shared), (openai, real)):
+            tools: Any = [sdk.pydantic_function_tool(GetWeather)]  # type: ignore[attr-defined]
+            answers: Any = client.chat.completions
+            whole = answers.parse(**asked, tools=tools)
+            (call,) = whole.choices[0].message.tool_calls
+            assert whole.choices[0].finish_reason == "tool_calls"
+            assert call.function.parsed_arguments == GetWeather(city="Paris")
+            chunks = list(answers.create(**asked, tools=tools, stream=True))
+            deltas = [delta for chunk in chunks for delta in chunk.choices[0].delta.tool_calls or ()]
+            assert deltas[0].function.name == "GetWeather"
+            assert "".join(delta.function.arguments for delta in deltas) == call.function.arguments
+            with answers.stream(**asked, tools=tools) as stream:
+                done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
+            assert [event.parsed_arguments for event in done] == [GetWeather(city="Paris")]

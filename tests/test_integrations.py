@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pydantic
 import pytest
 from support import CLIENT_OPTIONS, is_idle, until
 
@@ -23,6 +24,22 @@ ONLY_ASYNCIO = True
 async def client(anyio_backend: Any, model_path: Path) -> AsyncIterator[AsyncLlama]:
     async with AsyncLlama(model_path, **CLIENT_OPTIONS) as client:
         yield client
+
+
+class Capital(pydantic.BaseModel):
+    """The capital of a country."""
+
+    country: str
+    city: str
+
+
+CAPITAL_QUESTION = "What is the capital of France? Answer in JSON."
+WEATHER_QUESTION = "What is the weather in Paris?"
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"21 degrees in {city}"
 
 
 def chat_openai(client: AsyncLlama, **options: Any) -> Any:
@@ -70,13 +87,44 @@ async def test_langchain_sees_openai_errors(client: AsyncLlama) -> None:
     assert caught.value.code == "context_length_exceeded"
 
 
+async def test_langchain_calls_a_tool_and_answers(client: AsyncLlama) -> None:
+    chat = chat_openai(client, max_tokens=40)
+    from langchain_core.messages import HumanMessage
+    from langchain_core.tools import tool
+
+    looked_up = tool(weather)
+    asking = chat.bind_tools([looked_up], tool_choice="any", parallel_tool_calls=False)
+    messages: list[Any] = [HumanMessage(WEATHER_QUESTION)]
+    asked = await asking.ainvoke(messages)
+    (call,) = asked.tool_calls
+    assert (call["name"], call["args"]) == ("weather", {"city": "Paris"})
+    messages += [asked, await looked_up.ainvoke(call)]
+    answered = await chat.bind_tools([looked_up], tool_choice="none").ainvoke(messages)
+    assert answered.content
+    assert not answered.tool_calls
+    whole, n_parts = None, 0
+    async for part in asking.astream(WEATHER_QUESTION):
+        whole, n_parts = part if whole is None else whole + part, n_parts + 1
+    assert n_parts > 1
+    assert whole is not None
+    assert [(call["name"], call["args"]) for call in whole.tool_calls] == [("weather", {"city": "Paris"})]
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+async def test_langchain_gives_an_instance(client: AsyncLlama, method: str) -> None:
+    chat = chat_openai(client, max_tokens=50).with_structured_output(Capital, method=method)
+    answer = await chat.ainvoke(CAPITAL_QUESTION)
+    assert isinstance(answer, Capital)
+    assert answer.city == "Paris"
+
+
 def agent(client: AsyncLlama, **options: Any) -> Any:
     pydantic_ai = pytest.importorskip("pydantic_ai")
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
     model = OpenAIChatModel("default", provider=OpenAIProvider(openai_client=client.as_openai()))
-    return pydantic_ai.Agent(model, model_settings={"max_tokens": 12, "temperature": 0.0}, **options)
+    return pydantic_ai.Agent(model, **{"model_settings": {"max_tokens": 12, "temperature": 0.0}, **options})
 
 
 async def test_pydantic_ai_answers(client: AsyncLlama) -> None:
@@ -93,6 +141,76 @@ async def test_pydantic_ai_streams(client: AsyncLlama) -> None:
         parts = [part async for part in stream.stream_text(delta=True, debounce_by=None)]
     assert len(parts) > 1
     assert "".join(parts) == await stream.get_output()
+
+
+async def test_pydantic_ai_gives_an_instance(client: AsyncLlama) -> None:
+    """Its output is a tool that has to be called."""
+    settings = {"max_tokens": 50, "temperature": 0.0}
+    result = await agent(client, output_type=Capital, model_settings=settings).run(CAPITAL_QUESTION)
+    assert result.output.city == "Paris"
+
+
+async def test_pydantic_ai_calls_a_tool_and_answers(client: AsyncLlama) -> None:
+    pytest.importorskip("pydantic_ai")
+    calls: list[str] = []
+
+    def look_up(city: str) -> str:
+        """The weather in a city."""
+        calls.append(city)
+        return weather(city)
+
+    def settings(context: Any) -> Any:
+        # With auto this model does not call anything.
+        choice = "none" if calls else "required"
+        return {
+            "max_tokens": 40,
+            "temperature": 0.0,
+            "parallel_tool_calls": False,
+            "extra_body": {"tool_choice": choice},
+        }
+
+    result = await agent(client, tools=[look_up], model_settings=settings).run(WEATHER_QUESTION)
+    assert calls == ["Paris"]
+    assert result.output
+    kinds = [part.part_kind for message in result.all_messages() for part in message.parts]
+    assert kinds == ["user-prompt", "tool-call", "tool-return", "text"]
+
+
+async def test_agents_sdk_calls_a_tool_and_answers(client: AsyncLlama) -> None:
+    agents = pytest.importorskip("agents")
+    one = agents.Agent(
+        name="one",
+        model=agents.OpenAIChatCompletionsModel(model="default", openai_client=client.as_openai()),
+        tools=[agents.function_tool(weather)],
+        # Required until it was called, as the SDK has it.
+        model_settings=agents.ModelSettings(
+            max_tokens=40, temperature=0.0, tool_choice="required", parallel_tool_calls=False
+        ),
+    )
+    config = agents.RunConfig(tracing_disabled=True)
+    result = await agents.Runner.run(one, WEATHER_QUESTION, run_config=config)
+    assert [item.type for item in result.new_items] == [
+        "tool_call_item",
+        "tool_call_output_item",
+        "message_output_item",
+    ]
+    assert result.new_items[1].output == weather("Paris")
+    assert result.final_output
+    streamed = agents.Runner.run_streamed(one, WEATHER_QUESTION, run_config=config)
+    names = [event.name async for event in streamed.stream_events() if event.type == "run_item_stream_event"]
+    assert names == ["tool_called", "tool_output", "message_output_created"]
+
+
+async def test_agents_sdk_gives_an_instance(client: AsyncLlama) -> None:
+    agents = pytest.importorskip("agents")
+    one = agents.Agent(
+        name="one",
+        model=agents.OpenAIChatCompletionsModel(model="default", openai_client=client.as_openai()),
+        output_type=Capital,
+        model_settings=agents.ModelSettings(max_tokens=50, temperature=0.0),
+    )
+    result = await agents.Runner.run(one, CAPITAL_QUESTION, run_config=agents.RunConfig(tracing_disabled=True))
+    assert result.final_output.city == "Paris"
 
 
 async def test_agents_sdk_answers_and_streams(client: AsyncLlama) -> None:

@@ -7,10 +7,11 @@ not ids, times and durations.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pydantic
@@ -250,6 +251,185 @@ async def legacy_completion(sdk: Any, client: Any) -> Any:
     return whole, text, text == whole.choices[0].text
 
 
+# -- tools
+
+
+class GetWeather(pydantic.BaseModel):
+    """The weather in a city."""
+
+    city: str
+
+
+class GetTime(pydantic.BaseModel):
+    zone: Literal["CET", "UTC"]
+
+
+ABOUT_WEATHER = [{"role": "user", "content": "What is the weather in Paris?"}]
+# One call each: this model would go on calling.
+CALLING: dict[str, Any] = {
+    **GREEDY,
+    "messages": ABOUT_WEATHER,
+    "max_tokens": 60,
+    "tool_choice": "required",
+    "parallel_tool_calls": False,
+}
+
+
+def tools_of(sdk: Any) -> list[Any]:
+    return [sdk.pydantic_function_tool(GetWeather, name="get_weather")]
+
+
+def loose_tool(**more: Any) -> Any:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    return {"type": "function", "function": {"name": "get_weather", "parameters": parameters, **more}}
+
+
+@snippet
+async def a_tool_called_and_its_result_given_back(sdk: Any, client: Any) -> Any:
+    asked = await client.chat.completions.create(tools=tools_of(sdk), **CALLING)
+    call = asked.choices[0].message.tool_calls[0]
+    city = json.loads(call.function.arguments)["city"]
+    messages = [
+        *ABOUT_WEATHER,
+        asked.choices[0].message,
+        {"role": "tool", "tool_call_id": call.id, "content": f"It is 21 degrees in {city}."},
+    ]
+    options = {**CALLING, "messages": messages, "tool_choice": "none", "max_tokens": 12}
+    return asked, call.function, await client.chat.completions.create(tools=tools_of(sdk), **options)
+
+
+@snippet
+async def a_named_tool(sdk: Any, client: Any) -> Any:
+    choice = {"type": "function", "function": {"name": "GetTime"}}
+    tools = [*tools_of(sdk), sdk.pydantic_function_tool(GetTime)]
+    return await client.chat.completions.create(tools=tools, **{**CALLING, "tool_choice": choice})
+
+
+@snippet
+async def tools_left_alone(sdk: Any, client: Any) -> Any:
+    options = {**CALLING, "messages": QUESTION, "max_tokens": 10, "tool_choice": "auto"}
+    return await client.chat.completions.create(tools=[loose_tool()], **options)
+
+
+@snippet
+async def tools_with_choices_and_log_probabilities(sdk: Any, client: Any) -> Any:
+    options = {**CALLING, "temperature": 1, "seed": 11, "n": 2, "logprobs": True, "top_logprobs": 1}
+    return await client.chat.completions.create(tools=tools_of(sdk), **options)
+
+
+@snippet
+async def tools_streaming(sdk: Any, client: Any) -> Any:
+    stream = await client.chat.completions.create(
+        tools=tools_of(sdk), stream=True, stream_options={"include_usage": True}, **CALLING
+    )
+    chunks = [chunk async for chunk in stream]
+    calls: dict[int, dict[str, str]] = {}
+    for chunk in chunks:
+        for delta in (chunk.choices[0].delta.tool_calls or []) if chunk.choices else []:
+            if delta.index not in calls:
+                calls[delta.index] = {"id": delta.id, "name": delta.function.name, "arguments": ""}
+            calls[delta.index]["arguments"] += delta.function.arguments
+    return calls, merged(chunks), chunks[-1].usage
+
+
+@snippet
+async def tools_events(sdk: Any, client: Any) -> Any:
+    strict = loose_tool(strict=True)
+    strict["function"]["parameters"]["additionalProperties"] = False
+    async with client.chat.completions.stream(tools=[strict], **CALLING) as stream:
+        seen = [event async for event in stream]
+        await stream.until_done()
+        final = await stream.get_final_completion()
+    deltas = [event for event in seen if event.type == "tool_calls.function.arguments.delta"]
+    done = [event for event in seen if event.type == "tool_calls.function.arguments.done"]
+    arguments = "".join(event.arguments_delta for event in deltas)
+    assert arguments == deltas[-1].arguments == done[0].arguments
+    assert done[0].parsed_arguments == json.loads(arguments)
+    return arguments, deltas[-1].parsed_arguments, done, final, sorted({event.type for event in seen})
+
+
+@snippet
+async def tools_parsed(sdk: Any, client: Any) -> Any:
+    answer = await client.chat.completions.parse(tools=tools_of(sdk), **CALLING)
+    assert isinstance(answer.choices[0].message.tool_calls[0].function.parsed_arguments, GetWeather)
+    return answer
+
+
+@snippet
+async def tools_or_a_class(sdk: Any, client: Any) -> Any:
+    options = {**CALLING, "tool_choice": "auto"}
+    answer = await client.chat.completions.parse(tools=tools_of(sdk), response_format=Capital, **options)
+    message = answer.choices[0].message
+    assert (message.parsed is None) != (message.tool_calls is None)
+    return answer
+
+
+@snippet
+async def tools_cut_short(sdk: Any, client: Any) -> Any:
+    try:
+        await client.chat.completions.parse(tools=tools_of(sdk), **{**CALLING, "max_tokens": 18})
+    except sdk.LengthFinishReasonError as error:
+        return error.completion, str(error)
+
+
+@snippet
+async def tools_cut_short_streaming(sdk: Any, client: Any) -> Any:
+    async with client.chat.completions.stream(tools=tools_of(sdk), **{**CALLING, "max_tokens": 18}) as stream:
+        try:
+            await stream.until_done()
+        except sdk.LengthFinishReasonError as error:
+            return error.completion.choices[0].finish_reason, stream.current_completion_snapshot
+
+
+@snippet
+async def tools_that_cannot_be_parsed(sdk: Any, client: Any) -> Any:
+    try:
+        await client.chat.completions.parse(tools=[loose_tool()], **CALLING)
+    except ValueError as error:
+        return type(error).__name__
+
+
+@snippet
+async def tools_refused(sdk: Any, client: Any) -> Any:
+    seen = []
+    for tools, choice in (
+        ([loose_tool(name="two words")], "auto"),
+        ([loose_tool(strict=True, parameters={"type": "object", "not": {}})], "auto"),
+        ([loose_tool()], {"type": "function", "function": {"name": "other"}}),
+        ([{"type": "custom", "custom": {"name": "free"}}], "auto"),
+    ):
+        try:
+            await client.chat.completions.create(tools=tools, **{**CALLING, "tool_choice": choice})
+        except sdk.BadRequestError as error:
+            seen.append(described(error))
+    return seen, len(seen)
+
+
+@snippet
+async def tools_raw(sdk: Any, client: Any) -> Any:
+    raw = await client.chat.completions.with_raw_response.create(tools=tools_of(sdk), **CALLING)
+    async with client.chat.completions.with_streaming_response.create(
+        tools=tools_of(sdk), stream=True, **CALLING
+    ) as response:
+        chunks = [json.loads(line[6:]) async for line in response.iter_lines() if line.startswith("data: {")]
+    calls = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    return raw.parse(), calls[0], "".join(call["function"]["arguments"] for call in calls)
+
+
+@snippet
+async def tools_stored(sdk: Any, client: Any) -> Any:
+    stream = await client.chat.completions.create(tools=tools_of(sdk), store=True, stream=True, **CALLING)
+    name = [chunk.id async for chunk in stream][-1]
+    asked = await client.chat.completions.retrieve(name)
+    message = asked.choices[0].message
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "21 degrees"}
+    options = {**CALLING, "messages": [*ABOUT_WEATHER, message, result], "tool_choice": "none", "max_tokens": 4}
+    answered = await client.chat.completions.create(tools=tools_of(sdk), store=True, **options)
+    messages = [message async for message in client.chat.completions.messages.list(answered.id)]
+    deleted = [await client.chat.completions.delete(one) for one in (name, answered.id)]
+    return asked, messages, len(deleted)
+
+
 # -- comparing them
 
 
@@ -269,7 +449,7 @@ def described(error: Any) -> Any:
 
 
 # What differs from call to call.
-VARIES = frozenset({"id", "created", "created_at", "_request_id"})
+VARIES = frozenset({"id", "created", "created_at", "_request_id", "tool_call_id"})
 
 
 def shape(value: Any) -> Any:

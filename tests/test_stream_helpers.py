@@ -434,12 +434,18 @@ def test_random_deltas_accumulate_as_in_the_reference(deltas: list[Json]) -> Non
 
 # -- from the engine ---------------------------------------------------------------------------------------------------
 
+CALLS: Json = {"tools": with_tools(OURS)["input_tools"][2:], "tool_choice": "required", "max_tokens": 48}
 RECORDINGS: dict[str, Json] = {
     "plain": {},
     "usage": {"stream_options": {"include_usage": True}},
     "logprobs": {"logprobs": True, "top_logprobs": 2},
     "choices": {"n": 3, "temperature": 1.5, "seed": 1},
     "all": {"n": 2, "logprobs": True, "stream_options": {"include_usage": True}},
+    "calls": CALLS,
+    "calls of several choices": {**CALLS, "n": 3, "temperature": 1.5, "seed": 1, "logprobs": True},
+    "one call": {**CALLS, "parallel_tool_calls": False, "temperature": 0},
+    "a call cut short": {**CALLS, "max_tokens": 16, "temperature": 0},
+    "tools unused": {**CALLS, "tool_choice": "auto", "temperature": 0, "stop": "."},
 }
 
 
@@ -449,7 +455,7 @@ RECORDINGS: dict[str, Json] = {
 async def test_recorded_streams_equal_the_reference(shared_client: AsyncLlama, name: str, lag: bool) -> None:
     """Also the very chunks of the engine, which are built otherwise than these from JSON, give the same."""
     stream = await shared_client.chat.completions.create(
-        model="default", messages=QUESTION, max_tokens=12, stream=True, **RECORDINGS[name]
+        **{"model": "default", "messages": QUESTION, "max_tokens": 12, **RECORDINGS[name]}, stream=True
     )
     if lag:
         # What nobody fetches in time is merged.
