@@ -89,7 +89,8 @@ class AsyncLlama:
         rope_freq_base: Overrides the model's.
         rope_freq_scale: Overrides the model's.
         pooling: How a text's tokens become one vector; default: as the GGUF says, and where it says nothing the mean.
-        chat_template: Jinja source to use instead of the model's own.
+        chat_template: What to use instead of the model's own: Jinja text, or the name of a format such as `"chatml"` or
+            `"llama-2"` (`llama_async/chat_formats`).
         alias: Further names of `model`; `"*"` takes any name.
         max_queue: Requests that may wait; past it they fail with RateLimitError.
         store: Where `create(store=True)` keeps answers: a SQLite file, which several processes may use at once,

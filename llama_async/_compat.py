@@ -246,6 +246,11 @@ EXTRA_BODY_PARAMETERS: Mapping[str, ExtraParameter] = MappingProxyType(
         "samplers": ExtraParameter("other", note="names in order"),
         "grammar": ExtraParameter("other", note="GBNF"),
         "cache_prompt": ExtraParameter("other", note="false: neither read nor leave a cached prefix"),
+        "chat_template": ExtraParameter(
+            "other",
+            note="Jinja text, or the name of a format in `llama_async/chat_formats`, instead of the model's own",
+            endpoints=(CHAT,),
+        ),
         "chat_template_kwargs": ExtraParameter("other", note="variables of the chat template", endpoints=(CHAT,)),
         "reasoning_budget_tokens": ExtraParameter(
             "int", "", -1, _INT32_MAX, "tokens of thinking before its end is forced; -1: no limit", endpoints=(CHAT,)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard
 
 from typing_extensions import Required
 
+from ._chat_formats import chat_template as template_text
 from ._errors import OptionError
 
 if TYPE_CHECKING:
@@ -178,7 +179,10 @@ def engine_options(
             _choice(name, cache_type, _CACHE_TYPES)
             texts[name] = cache_type
     if chat_template is not None:
-        texts["chat_template"] = _text("chat_template", chat_template)
+        try:
+            texts["chat_template"] = template_text(chat_template)
+        except ValueError as error:
+            raise OptionError("chat_template", chat_template, str(error)) from None
     if devices is not None:
         texts["devices"] = _devices(devices)
     return EngineOptions(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ._abi import LOGIT_BIAS_STRUCT, SEED_RANDOM, RequestFlag
+from ._chat_formats import chat_template
 from ._compat import ENDPOINTS, EXTRA_BODY_PARAMETERS, Effect, ExtraParameter
 from ._errors import bad_request, shown
 from ._types import NotGiven, Omit
@@ -266,6 +267,11 @@ def _extra(name: str, parameter: ExtraParameter, value: object) -> Any:
         return value
     if name == "chat_template_kwargs":
         return template_kwargs(name, value)
+    if name == "chat_template":
+        try:
+            return chat_template(value)
+        except ValueError as error:
+            raise bad_request(name, f"{name} is {shown(value)}, but must be {error}") from None
     texts = tuple(value) if isinstance(value, (list, tuple)) else ()
     if not texts or not all(isinstance(text, str) and text and is_utf8(text) for text in texts):
         raise bad_request(name, f"{name} is {shown(value)}, but must be a list of texts, at least one")

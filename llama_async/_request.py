@@ -92,8 +92,9 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
     if not logprobs and "top_logprobs" in given:
         raise bad_request("top_logprobs", "top_logprobs is given, but logprobs is not true")
     options: dict[str, object] = {}
-    if "chat_template_kwargs" in extra:
-        options["chat_template_kwargs"] = extra["chat_template_kwargs"]
+    for name in ("chat_template", "chat_template_kwargs"):
+        if name in extra:
+            options[name] = extra[name]
     if "reasoning_effort" in given:
         options["reasoning_effort"] = one_of(given, "reasoning_effort", _EFFORTS)
     if "reasoning_budget_tokens" in extra:

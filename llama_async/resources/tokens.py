@@ -203,7 +203,7 @@ class AsyncApplyTemplate(AsyncAPIResource):
             add_generation_prompt: End with what the assistant's answer begins with.
             tools: As for a chat completion.
             reasoning_effort: As for a chat completion.
-            extra_body: `chat_template_kwargs`, as for a chat completion.
+            extra_body: `chat_template` and `chat_template_kwargs`, as for a chat completion.
             timeout: Seconds to wait. Loading counts.
 
         Raises:

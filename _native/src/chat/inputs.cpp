@@ -181,6 +181,20 @@ std::string split_control_texts(std::string_view text, const std::vector<std::st
     return out;
 }
 
+static ChatTemplatePtr template_of(const Model & model, const json & request) {
+    if (request.contains("chat_template")) {
+        return model.chat_template(request.at("chat_template").get<std::string>());
+    }
+    if (!model.chat_template()) {
+        throw Error(LA_ERR_TEMPLATE,
+                    model.chat_template_error().empty()
+                        ? "the model has no chat template; pass chat_template="
+                        : "the chat template cannot be used: " + model.chat_template_error(),
+                    "messages");
+    }
+    return model.chat_template();
+}
+
 ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) {
     check_depth(text);
     json request = json::parse(text);
@@ -188,6 +202,7 @@ ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) 
     json tools = request.value("tools", json::array());
     check_size(model, messages, n_ctx);
     ChatInputs result;
+    result.chat_template = template_of(model, request);
     result.mark = unused_mark(text);
     for_each_text(messages, [&](json & message, json & content) {
         if (is_foreign(message)) {
@@ -201,7 +216,7 @@ ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) 
     const bool with_calls = !tools.empty() || std::any_of(messages.begin(), messages.end(), [](const json & message) {
         return message.contains("tool_calls") || message.value("role", "") == "tool";
     });
-    const auto capabilities = common_chat_templates_get_caps(model.chat_templates());
+    const auto capabilities = common_chat_templates_get_caps(result.chat_template->compiled.get());
     const auto can = [&](const char * name) {
         const auto found = capabilities.find(name);
         return found != capabilities.end() && found->second;

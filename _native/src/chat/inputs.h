@@ -1,6 +1,8 @@
 // The object of an LA_SEGMENT_CHAT (docs/abi.md) -> upstream's inputs of a chat template.
 #pragma once
 
+#include "chat/template.h"
+
 #include "chat.h" // common's
 
 #include <string>
@@ -11,6 +13,7 @@ namespace la {
 class Model;
 
 struct ChatInputs {
+    ChatTemplatePtr chat_template; // never null
     // For the prompt: tools as they were given, no choice made.
     common_chat_templates_inputs prompt;
     // For grammar and parser: tools with schemas that can be enforced, and what is asked of the answer.
@@ -22,7 +25,7 @@ struct ChatInputs {
     int32_t reasoning_budget = -1;
 };
 
-// Throws Error: LA_ERR_INVALID, LA_ERR_CONTEXT_LENGTH (text that cannot fit into n_ctx tokens is refused before any work is
+// Throws Error: LA_ERR_TEMPLATE (the model has none), LA_ERR_INVALID, LA_ERR_CONTEXT_LENGTH (text that cannot fit into n_ctx tokens is refused before any work is
 // spent on it), and whatever else is wrong as std::exception.
 ChatInputs read_chat(const Model & model, std::string_view json, int32_t n_ctx);
 

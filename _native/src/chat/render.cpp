@@ -137,7 +137,7 @@ void prepare_text(const Model & model, const ChatInputs & inputs, const common_c
     }
     rendered.constraint = make_constraint(model, plain, "messages");
     if (!schema.empty()) {
-        const auto params = common_chat_templates_apply(model.chat_templates(), inputs.answer);
+        const auto params = common_chat_templates_apply(inputs.chat_template->compiled.get(), inputs.answer);
         if (params.grammar.empty()) {
             // The template's family has no form of its own for it.
             constrain(think_then(thinking_grammar(plain), { schema_grammar(schema) }), rendered);
@@ -150,7 +150,7 @@ void prepare_text(const Model & model, const ChatInputs & inputs, const common_c
 }
 
 void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_params params, RenderedChat & rendered) {
-    const auto * templates = model.chat_templates();
+    const auto * templates = inputs.chat_template->compiled.get();
     auto asked = inputs.answer;
     const bool required = asked.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED;
     if (required) {
@@ -219,19 +219,14 @@ std::vector<llama_token> tokenize(const Model & model, const std::string & text,
 }
 
 RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_ctx) {
-    if (!model.has_chat_template()) {
-        throw Error(LA_ERR_TEMPLATE,
-                    model.chat_template_error().empty()
-                        ? "the model has no chat template; pass chat_template="
-                        : "the chat template cannot be used: " + model.chat_template_error(),
-                    "messages");
-    }
     RenderedChat rendered;
     try {
         const ChatInputs inputs = read_chat(model, text, n_ctx);
-        auto params = common_chat_templates_apply(model.chat_templates(), inputs.prompt);
+        auto params = common_chat_templates_apply(inputs.chat_template->compiled.get(), inputs.prompt);
         rendered.tokens = tokens_of(model, params.prompt, inputs.mark, rendered.text);
         rendered.stops = params.additional_stops;
+        const auto & stops = inputs.chat_template->stops;
+        rendered.stops.insert(rendered.stops.end(), stops.begin(), stops.end());
         if (calls_tools(inputs.answer)) {
             prepare_tools(model, inputs, std::move(params), rendered);
         } else {

@@ -26,7 +26,7 @@ std::string describe(const Model & model, const EngineConfig & config, const Eng
         { "n_threads", limits.n_threads },
         { "n_swa", model.n_swa() },
         { "recurrent", model.is_recurrent() },
-        { "has_chat_template", model.has_chat_template() },
+        { "has_chat_template", model.chat_template() != nullptr },
         { "add_bos", llama_vocab_get_add_bos(model.vocab()) },
         { "token_bos", llama_vocab_bos(model.vocab()) },
         { "token_eos", llama_vocab_eos(model.vocab()) },

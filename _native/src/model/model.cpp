@@ -167,19 +167,6 @@ static bool check_tensor_types(const std::string & path) {
     return rank_head;
 }
 
-// Upstream's template parser recurses once per open bracket.
-static void check_template(const std::string & source) {
-    constexpr int k_max_depth = 100;
-    int depth = 0;
-    for (const char c : source) {
-        depth += c == '(' || c == '[' || c == '{' ? 1 : c == ')' || c == ']' || c == '}' ? -1 : 0;
-        if (depth > k_max_depth) {
-            throw std::runtime_error("it nests brackets deeper than " + std::to_string(k_max_depth) + " levels");
-        }
-        depth = std::max(depth, 0); // brackets in literal text need not pair
-    }
-}
-
 std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::function<bool(float)> & progress, bool dry) {
     check_file(config.model_path);
     const bool rank_head = check_tensor_types(config.model_path);
@@ -249,11 +236,7 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     model->index_vocab();
     model->init_sampling_defaults();
     try {
-        const char * own = llama_model_chat_template(weights, nullptr);
-        check_template(!config.chat_template.empty() ? config.chat_template : own ? own : "");
-        model->templates_ = common_chat_templates_init(weights, config.chat_template);
-        // Upstream falls back to ChatML where a model has no template: a base model would answer nonsense.
-        model->has_template_ = common_chat_templates_was_explicit(model->templates_.get());
+        model->template_ = compile_template(weights, config.chat_template);
     } catch (const std::exception & e) {
         model->template_error_ = e.what(); // completions still work; chat requests get this
     }

@@ -1,9 +1,9 @@
 // The loaded weights and what the engine derives from them once. Constant after load, shared by all threads.
 #pragma once
 
+#include "chat/template.h"
 #include "llama_async.h"
 
-#include "chat.h"
 #include "llama-cpp.h"
 
 #include <functional>
@@ -55,9 +55,11 @@ class Model {
     // Bytes of KV cache one token takes at most.
     size_t kv_token_bytes(ggml_type k, ggml_type v) const;
 
-    bool has_chat_template() const { return has_template_; }
-    const common_chat_templates * chat_templates() const { return templates_.get(); }
+    // The client's, or the model's own; null where there is none, or none that can be used.
+    const ChatTemplatePtr & chat_template() const { return template_; }
     const std::string & chat_template_error() const { return template_error_; }
+    // One that a request brings along. Throws Error (LA_ERR_INVALID, chat_template).
+    ChatTemplatePtr chat_template(const std::string & source) const { return other_templates_.get(weights_.get(), source); }
 
     // Upstream's defaults, overridden by what the GGUF recommends (general.sampling.*).
     const la_sampling & sampling_defaults() const { return sampling_defaults_; }
@@ -83,8 +85,8 @@ class Model {
     std::vector<bool> is_end_;
     size_t max_piece_bytes_ = 1;
     std::vector<std::string> control_texts_;
-    common_chat_templates_ptr templates_;
-    bool has_template_ = false;
+    ChatTemplatePtr template_;
+    mutable TemplateCache other_templates_;
     std::string template_error_;
     la_sampling sampling_defaults_ = {};
 };

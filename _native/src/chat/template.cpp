@@ -1,0 +1,117 @@
+#include "chat/template.h"
+
+#include "base/error.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace la {
+
+namespace {
+
+constexpr size_t k_max_bytes = size_t(256) << 10; // the largest that is known has 25 kB
+
+// Upstream's template parser recurses once per open bracket.
+void check_nesting(const std::string & source) {
+    constexpr int k_max_depth = 100;
+    int depth = 0;
+    for (const char c : source) {
+        depth += c == '(' || c == '[' || c == '{' ? 1 : c == ')' || c == ']' || c == '}' ? -1 : 0;
+        if (depth > k_max_depth) {
+            throw std::runtime_error("it nests brackets deeper than " + std::to_string(k_max_depth) + " levels");
+        }
+        depth = std::max(depth, 0); // brackets in literal text need not pair
+    }
+}
+
+void check_source(const std::string & source) {
+    if (source.size() > k_max_bytes) {
+        throw std::runtime_error("it has " + std::to_string(source.size()) + " bytes, the limit is " +
+                                 std::to_string(k_max_bytes));
+    }
+    check_nesting(source);
+}
+
+std::vector<std::string> read_stops(const std::string & source) {
+    constexpr size_t k_max_stops = 8;
+    const std::string head = "{#- stop:";
+    if (source.compare(0, head.size(), head) != 0) {
+        return {};
+    }
+    const size_t end = source.find("#}");
+    if (end == std::string::npos) {
+        throw std::runtime_error("its first comment does not end");
+    }
+    std::string list = source.substr(head.size(), end - head.size());
+    if (!list.empty() && list.back() == '-') {
+        list.pop_back();
+    }
+    const auto stops = nlohmann::json::parse(list, nullptr, false);
+    const bool texts = stops.is_array() && stops.size() <= k_max_stops &&
+                       std::all_of(stops.begin(), stops.end(), [](const auto & stop) {
+                           return stop.is_string() && !stop.template get_ref<const std::string &>().empty();
+                       });
+    if (!texts) {
+        throw std::runtime_error("stop in its first comment must be a JSON list of up to " +
+                                 std::to_string(k_max_stops) + " texts");
+    }
+    return stops;
+}
+
+} // namespace
+
+ChatTemplatePtr compile_template(const llama_model * weights, const std::string & source) {
+    std::string text = source;
+    if (source.empty()) {
+        const char * own = llama_model_chat_template(weights, nullptr);
+        const char * with_tools = llama_model_chat_template(weights, "tool_use");
+        text = own ? own : "";
+        check_source(with_tools ? with_tools : "");
+    }
+    check_source(text);
+    auto compiled = std::make_shared<ChatTemplate>();
+    compiled->stops = read_stops(text);
+    compiled->compiled = common_chat_templates_init(weights, source);
+    // Upstream falls back to ChatML where a model has no template: a base model would answer nonsense.
+    return common_chat_templates_was_explicit(compiled->compiled.get()) ? compiled : nullptr;
+}
+
+ChatTemplatePtr TemplateCache::find(const std::string & source) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+        if (entry->source == source) {
+            entries_.splice(entries_.begin(), entries_, entry);
+            return entry->compiled;
+        }
+    }
+    return nullptr;
+}
+
+ChatTemplatePtr TemplateCache::get(const llama_model * weights, const std::string & source) {
+    if (source.empty()) {
+        throw Error(LA_ERR_INVALID, "chat_template is empty, but must be a Jinja template", "chat_template");
+    }
+    if (auto found = find(source)) {
+        return found;
+    }
+    ChatTemplatePtr compiled;
+    try {
+        compiled = compile_template(weights, source);
+    } catch (const Error &) {
+        throw;
+    } catch (const std::exception & e) {
+        throw Error(LA_ERR_INVALID, std::string("chat_template cannot be used: ") + e.what(), "chat_template");
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    entries_.push_front({ source, compiled });
+    n_source_bytes_ += source.size();
+    while (entries_.size() > k_max_entries || n_source_bytes_ > k_max_source_bytes) {
+        n_source_bytes_ -= entries_.back().source.size();
+        entries_.pop_back();
+    }
+    return compiled;
+}
+
+} // namespace la

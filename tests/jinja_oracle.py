@@ -1,0 +1,64 @@
+"""Chat templates as Jinja2 renders them, in the environment that Hugging Face's transformers documents for them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import jinja2
+import jinja2.ext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+__all__ = ["Refused", "render"]
+
+
+class Refused(Exception):
+    """The template calls raise_exception, or cannot be rendered."""
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}` marks what training counts; a prompt shows what is in it."""
+
+    tags = {"generation"}  # noqa: RUF012 (jinja2's own declaration)
+
+    def parse(self, parser: Any) -> Any:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _now(form: str) -> str:
+    return dt.datetime.now().strftime(form)  # noqa: DTZ005 (local time, as transformers)
+
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(
+    trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
+)
+_ENVIRONMENT.filters["tojson"] = _tojson
+_ENVIRONMENT.globals.update(raise_exception=_raise, strftime_now=_now)
+
+
+def render(source: str, **variables: Any) -> str:
+    """Return the prompt.
+
+    Raises:
+        Refused: There is none.
+    """
+    try:
+        return _ENVIRONMENT.from_string(source).render(**variables)
+    except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
+        raise Refused(str(error)) from error
