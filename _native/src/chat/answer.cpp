@@ -3,9 +3,14 @@
 #include "base/clock.h"
 #include "log/log_ring.h"
 
+#include "chat-peg-parser.h"
+
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <random>
+#include <set>
+#include <variant>
 
 namespace la {
 
@@ -29,7 +34,88 @@ bool starts_with(const std::string & text, const std::string & start) {
     return text.compare(0, start.size(), start) == 0;
 }
 
+// The parsers below `id` in the order in which they read; `visit` says whether to look into one.
+template <typename F>
+void walk(const common_peg_arena & arena, common_peg_parser_id id, std::set<common_peg_parser_id> & seen, F && visit) {
+    if (!seen.insert(id).second || !visit(arena.get(id))) {
+        return;
+    }
+    std::visit(
+        [&](const auto & parser) {
+            using T = std::decay_t<decltype(parser)>;
+            if constexpr (std::is_same_v<T, common_peg_sequence_parser> || std::is_same_v<T, common_peg_choice_parser>) {
+                for (const auto child : parser.children) {
+                    walk(arena, child, seen, visit);
+                }
+            } else if constexpr (std::is_same_v<T, common_peg_ref_parser>) {
+                walk(arena, arena.get_rule(parser.name), seen, visit);
+            } else if constexpr (std::is_same_v<T, common_peg_repetition_parser> ||
+                                 std::is_same_v<T, common_peg_rule_parser> || std::is_same_v<T, common_peg_tag_parser> ||
+                                 std::is_same_v<T, common_peg_atomic_parser> ||
+                                 std::is_same_v<T, common_peg_schema_parser> ||
+                                 std::is_same_v<T, common_peg_gbnf_parser> || std::is_same_v<T, common_peg_ac_parser>) {
+                walk(arena, parser.child, seen, visit);
+            }
+        },
+        arena.get(id));
+}
+
+// Whether the node is part of the message, or ends a call.
+bool is_message(const common_peg_ast_node & node) {
+    using Builder = common_chat_peg_builder;
+    const auto & tag = node.tag;
+    if (tag == Builder::TOOL_ARGS) {
+        return !node.text.empty() && node.text.front() == '{'; // otherwise made of the parts within
+    }
+    for (const char * part : { Builder::REASONING, Builder::CONTENT, Builder::TOOL_NAME, Builder::TOOL_ID,
+                               Builder::TOOL_ARG_NAME, Builder::TOOL_ARG_VALUE, Builder::TOOL_ARG_STRING_VALUE,
+                               Builder::TOOL_ARG_CLOSE, Builder::TOOL_CLOSE }) {
+        if (tag == part) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Nothing but control tokens' names, as <|end|>: a parser may well not mention those at the very end.
+bool is_marks(std::string_view text) {
+    while (!text.empty()) {
+        if (std::strchr(" \t\r\n", text.front())) {
+            text.remove_prefix(1);
+            continue;
+        }
+        const size_t end = text.find('>');
+        const std::string_view mark = text.substr(0, end);
+        if (end == std::string_view::npos || mark.front() != '<' || mark.find('|') == std::string_view::npos ||
+            mark.find_first_of(" \t\r\n<", 1) != std::string_view::npos) {
+            return false;
+        }
+        text.remove_prefix(end + 1);
+    }
+    return true;
+}
+
 } // namespace
+
+bool has_late_ids(const common_peg_arena & parser) {
+    if (parser.empty()) {
+        return false;
+    }
+    bool arguments = false;
+    bool late = false;
+    bool early = false;
+    std::set<common_peg_parser_id> seen;
+    walk(parser, parser.root(), seen, [&](const common_peg_parser_variant & node) {
+        if (const auto * tag = std::get_if<common_peg_tag_parser>(&node)) {
+            arguments = arguments || tag->tag == common_chat_peg_builder::TOOL_ARGS;
+            if (tag->tag == common_chat_peg_builder::TOOL_ID) {
+                (arguments ? late : early) = true;
+            }
+        }
+        return true;
+    });
+    return late && !early;
+}
 
 AnswerParser::AnswerParser(AnswerFormatPtr format, MakeId make_id)
     : format_(std::move(format)), make_id_(make_id ? std::move(make_id) : random_id) {
@@ -38,7 +124,6 @@ AnswerParser::AnswerParser(AnswerFormatPtr format, MakeId make_id)
         common_chat_msg start;
         if (parse(false, start)) {
             sent_ = std::move(start);
-            begun_.assign(sent_.tool_calls.size(), true);
             n_before_ = sent_.reasoning_content.size();
         }
     }
@@ -57,15 +142,23 @@ void AnswerParser::push(std::string_view text) {
 void AnswerParser::update(bool final, std::vector<AnswerPart> & parts) {
     const double start = now_s();
     common_chat_msg message;
-    if (parse(final, message)) {
-        if (final && format_->calls && message.empty() && sent_.empty()) {
-            send_rest(parts); // a call cut short before its name: all that there is
-        } else if (final || !message.empty()) {
-            n_parsed_ = raw_.size();
-            send(message, final, parts);
+    if (!parse(final, message)) {
+        if (final) {
+            send_rest(reach(n_sent_).said, parts);
+        }
+    } else if (final && format_->calls && message.empty() && sent_.empty()) {
+        send_rest(0, parts); // a call cut short before its name: all that there is
+    } else if (fits(message)) {
+        send(message, final, parts);
+        n_sent_ = raw_.size();
+        if (final) {
+            // Some parsers read as far as they can, and call that a success.
+            send_rest(reach(n_sent_).read, parts);
         }
     } else if (final) {
-        send_rest(parts);
+        // A partial text may end in what turns out to be a mark; the parser comes back to it, but not from every text.
+        log_warning("the end of an answer was read as another message than its beginning");
+        send_rest(reach(n_sent_).said, parts);
     }
     const double end = now_s();
     next_s_ = end + k_time_share * (end - start);
@@ -83,78 +176,96 @@ bool AnswerParser::parse(bool final, common_chat_msg & message) {
     }
 }
 
-void AnswerParser::send(const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts) {
-    send_text(AnswerPart::reasoning, message.reasoning_content, sent_.reasoning_content, final, parts);
-    send_text(AnswerPart::content, message.content, sent_.content, final, parts);
-    for (size_t index = 0; index < message.tool_calls.size(); ++index) {
-        send_call(index, message, final, parts);
+// Whether all that is out already is the beginning of `message`.
+bool AnswerParser::fits(const common_chat_msg & message) const {
+    if (!starts_with(message.reasoning_content, sent_.reasoning_content) || !starts_with(message.content, sent_.content) ||
+        message.tool_calls.size() < sent_.tool_calls.size()) {
+        return false;
     }
-    if (final && message.tool_calls.size() < sent_.tool_calls.size()) {
-        log_warning("the end of an answer was read as fewer tool calls than its beginning");
+    for (size_t i = 0; i < sent_.tool_calls.size(); ++i) {
+        const auto & now = message.tool_calls[i];
+        const auto & sent = sent_.tool_calls[i];
+        if (now.name != sent.name || !starts_with(now.arguments, sent.arguments)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void AnswerParser::send(const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts) {
+    send_text(AnswerPart::reasoning, message.reasoning_content, sent_.reasoning_content, parts);
+    send_text(AnswerPart::content, message.content, sent_.content, parts);
+    for (size_t index = 0; index < message.tool_calls.size(); ++index) {
+        if (!send_call(index, message, final, parts)) {
+            break;
+        }
     }
 }
 
-void AnswerParser::send_text(AnswerPart::Kind kind, const std::string & now, std::string & sent, bool final,
+void AnswerParser::send_text(AnswerPart::Kind kind, const std::string & now, std::string & sent,
                              std::vector<AnswerPart> & parts) {
-    if (!starts_with(now, sent)) {
-        // A partial text may end in what turns out to be a mark; the parser usually withholds that, and comes back to it.
-        if (final && !starts_with(sent, now)) {
-            log_warning("the end of an answer was read as another text than its beginning");
-        }
-        return;
-    }
     if (now.size() > sent.size()) {
-        add({ kind, now.substr(sent.size()), 0, {}, {} }, parts);
+        append_part(parts, { kind, now.substr(sent.size()), 0, {}, {} });
         sent = now;
     }
 }
 
-void AnswerParser::send_call(size_t index, const common_chat_msg & message, bool final,
+bool AnswerParser::send_call(size_t index, const common_chat_msg & message, bool final,
                              std::vector<AnswerPart> & parts) {
     const auto & now = message.tool_calls[index];
+    const auto at = static_cast<int32_t>(index);
     if (index >= sent_.tool_calls.size()) {
         // A name may still grow into a longer one until something follows it.
-        const bool certain = final || !now.arguments.empty() || index + 1 < message.tool_calls.size();
-        if (!certain || now.name.empty() || index > sent_.tool_calls.size()) {
-            return;
+        const bool named = !now.arguments.empty() && (!format_->late_ids || !now.id.empty());
+        const bool certain = final || named || index + 1 < message.tool_calls.size();
+        if (!certain || now.name.empty()) {
+            return false;
         }
         sent_.tool_calls.push_back({ now.name, {}, now.id.empty() ? make_id_() : now.id });
-        add({ AnswerPart::call, {}, static_cast<int32_t>(index), sent_.tool_calls[index].id, now.name }, parts);
+        append_part(parts, { AnswerPart::call, {}, at, sent_.tool_calls[index].id, now.name });
     }
     auto & sent = sent_.tool_calls[index];
-    if (sent.name != now.name || !starts_with(now.arguments, sent.arguments)) {
-        if (final) {
-            log_warning("the end of an answer was read as another tool call than its beginning");
-        }
-        return;
-    }
     if (now.arguments.size() > sent.arguments.size()) {
-        add({ AnswerPart::call, now.arguments.substr(sent.arguments.size()), static_cast<int32_t>(index), {}, {} }, parts);
+        append_part(parts, { AnswerPart::call, now.arguments.substr(sent.arguments.size()), at, {}, {} });
         sent.arguments = now.arguments;
     }
+    return true;
 }
 
-// The end of the text does not parse. What of it is out already is found by its last piece.
-void AnswerParser::send_rest(std::vector<AnswerPart> & parts) {
-    size_t from = 0;
-    if (!last_.empty()) {
-        const size_t found = raw_.rfind(last_, n_parsed_ - std::min(n_parsed_, last_.size()));
-        from = found == std::string::npos ? n_parsed_ : found + last_.size();
-    }
-    if (raw_.find_first_not_of(" \t\r\n", from) == std::string::npos) {
+// The text from there on is not in the message.
+void AnswerParser::send_rest(size_t from, std::vector<AnswerPart> & parts) {
+    if (is_marks(std::string_view(raw_).substr(from))) {
         return;
     }
     log_warning("the model's answer does not have the format of its chat template; " +
                 std::to_string(raw_.size() - from) + " bytes of it come as they are");
-    if (from < raw_.size()) {
-        add({ AnswerPart::content, raw_.substr(from), 0, {}, {} }, parts);
-        sent_.content += raw_.substr(from);
-    }
+    send_text(AnswerPart::content, sent_.content + raw_.substr(from), sent_.content, parts);
 }
 
-void AnswerParser::add(AnswerPart part, std::vector<AnswerPart> & parts) {
-    last_ = part.text.empty() ? part.name : part.text;
-    append_part(parts, std::move(part));
+AnswerParser::Reach AnswerParser::reach(size_t n_bytes) const {
+    Reach reach = { n_bytes, n_bytes };
+    if (n_bytes == 0 || format_->parser.parser.empty()) {
+        return reach;
+    }
+    const size_t n_prompt = format_->parser.generation_prompt.size();
+    common_peg_parse_context context(format_->parser.generation_prompt + raw_.substr(0, n_bytes),
+                                     COMMON_PEG_PARSE_FLAG_LENIENT);
+    const auto result = format_->parser.parser.parse(context);
+    size_t end = n_prompt;
+    size_t read = std::max(result.end, n_prompt);
+    size_t n_calls = 0;
+    context.ast.visit(result, [&](const common_peg_ast_node & node) {
+        if (node.rule == "unsolicited") {
+            read = std::min(read, node.start); // gpt-oss: a call of a tool that was not offered, which upstream drops
+        }
+        n_calls += node.tag == common_chat_peg_builder::TOOL_NAME ? 1 : 0;
+        if (n_calls <= sent_.tool_calls.size() && is_message(node)) {
+            end = std::max(end, node.end);
+        }
+    });
+    reach.said = end - n_prompt;
+    reach.read = read - n_prompt;
+    return reach;
 }
 
 int32_t AnswerParser::n_reasoning() const {

@@ -24,7 +24,12 @@ struct AnswerFormat {
     std::unordered_map<llama_token, std::string> preserved;
     // Whether calls are read: then text may nest like JSON, and upstream's parser recurses along.
     bool calls = false;
+    // The model writes a call's id behind its arguments, where it writes one: a call is then certain when it is whole.
+    bool late_ids = false;
 };
+
+// Whether calls of this parser have their id behind their arguments.
+bool has_late_ids(const common_peg_arena & parser);
 
 using AnswerFormatPtr = std::shared_ptr<const AnswerFormat>;
 
@@ -57,21 +62,24 @@ class AnswerParser {
   private:
     bool parse(bool final, common_chat_msg & message);
     void send(const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
-    void send_text(AnswerPart::Kind kind, const std::string & now, std::string & sent, bool final,
-                   std::vector<AnswerPart> & parts);
-    void send_call(size_t index, const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
-    void send_rest(std::vector<AnswerPart> & parts);
-    void add(AnswerPart part, std::vector<AnswerPart> & parts);
+    void send_text(AnswerPart::Kind kind, const std::string & now, std::string & sent, std::vector<AnswerPart> & parts);
+    bool send_call(size_t index, const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
+    bool fits(const common_chat_msg & message) const;
+    void send_rest(size_t from, std::vector<AnswerPart> & parts);
+    // How much of the first `n_bytes` of the raw text what is out already ends with, and how much the parser can read.
+    struct Reach {
+        size_t said;
+        size_t read;
+    };
+    Reach reach(size_t n_bytes) const;
 
     const AnswerFormatPtr format_;
     const MakeId make_id_;
     std::string raw_;
     std::vector<size_t> token_ends_; // in raw_
     common_chat_msg sent_;           // handed out so far, a continued message's beginning included
-    std::vector<bool> begun_;        // calls whose id and name are out
     size_t n_before_ = 0;            // bytes of sent_.reasoning_content that were not generated here
-    size_t n_parsed_ = 0;            // bytes of raw_ at the last update that succeeded
-    std::string last_;               // text of the last part
+    size_t n_sent_ = 0;              // bytes of raw_ when sent_ was last brought up to date
     double next_s_ = 0;
     // Nesting outside of strings, for the limit on it.
     int depth_ = 0;

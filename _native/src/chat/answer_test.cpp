@@ -1,6 +1,7 @@
 #include "chat/answer.h"
 
 #include "log/log_ring.h"
+#include "testing/answers.h"
 #include "testing/check.h"
 
 #include "chat-peg-parser.h"
@@ -10,6 +11,9 @@
 #include <vector>
 
 using namespace la;
+using la::testing::Read;
+using la::testing::read;
+using la::testing::take;
 
 namespace {
 
@@ -32,60 +36,6 @@ AnswerFormatPtr hermes(const std::string & generation_prompt = {}) {
     format->parser.parser.load(arena.save());
     format->calls = true;
     return format;
-}
-
-struct Read {
-    std::string content;
-    std::string reasoning;
-    std::vector<common_chat_tool_call> calls;
-    int32_t n_reasoning = 0;
-    bool ordered = true; // id and name came once, with a call's first part
-
-    bool operator==(const Read & other) const {
-        return content == other.content && reasoning == other.reasoning && calls == other.calls;
-    }
-};
-
-void take(const std::vector<AnswerPart> & parts, Read & read) {
-    for (const auto & part : parts) {
-        if (part.kind == AnswerPart::content) {
-            read.content += part.text;
-        } else if (part.kind == AnswerPart::reasoning) {
-            read.reasoning += part.text;
-        } else {
-            const auto index = static_cast<size_t>(part.index);
-            const bool first = index == read.calls.size();
-            read.ordered = read.ordered && index <= read.calls.size() && first == !part.id.empty() &&
-                           first == !part.name.empty();
-            if (first) {
-                read.calls.push_back({ part.name, {}, part.id });
-            }
-            if (index < read.calls.size()) {
-                read.calls[index].arguments += part.text;
-            }
-        }
-    }
-}
-
-// In pieces that end at `cuts`, updated after each.
-Read read(const AnswerFormatPtr & format, const std::string & text, const std::vector<size_t> & cuts) {
-    int n_ids = 0;
-    AnswerParser parser(format, [&] { return "id" + std::to_string(n_ids++); });
-    Read result;
-    size_t from = 0;
-    for (const size_t to : cuts) {
-        std::vector<AnswerPart> parts;
-        parser.push(std::string_view(text).substr(from, to - from));
-        parser.update(false, parts);
-        take(parts, result);
-        from = to;
-    }
-    std::vector<AnswerPart> parts;
-    parser.push(std::string_view(text).substr(from));
-    parser.update(true, parts);
-    take(parts, result);
-    result.n_reasoning = parser.n_reasoning();
-    return result;
 }
 
 const char * const k_answers[] = {

@@ -47,6 +47,7 @@ AnswerFormat make_format(const Model & model, const common_chat_params & params,
     format.parser.parse_tool_calls = format.calls = calls_tools(inputs);
     if (!params.parser.empty()) {
         format.parser.parser.load(params.parser);
+        format.late_ids = has_late_ids(format.parser.parser);
     }
     format.preserved = preserved_tokens(model, params);
     return format;
