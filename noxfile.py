@@ -116,10 +116,13 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks, beside the ceiling that llama_decode alone reaches."""
+    """A benchmark: beside llama_decode alone, or the one that is named first, such as `-- compare --install`."""
     install_wheel(session, "test")
     fetch_model(session)
-    session.run("python", "-P" if sys.version_info >= (3, 11) else "-u", "benchmarks/bench.py", *session.posargs)
+    name, *options = session.posargs or ["bench"]
+    if not (ROOT / "benchmarks" / f"{name}.py").is_file():
+        name, options = "bench", session.posargs
+    session.run("python", f"benchmarks/{name}.py", *options)
 
 
 @nox.session(venv_backend="none")

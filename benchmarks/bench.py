@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+from harness.figures import describe, print_facts, spread
+from harness.workloads import Answer, while_all
 
-import llama_async
 from llama_async import AsyncLlama
 from llama_async._default_model import default_model_path
 
@@ -48,14 +47,9 @@ class Row:
     def shown(self) -> str:
         """Return the line of the printed table."""
 
-        def spread(values: list[float]) -> str:
-            if not values:
-                return f"{'-':>26}"
-            return f"{statistics.median(values):9.1f} ({min(values):.1f}..{max(values):.1f})".ljust(26)
-
         ratios = [ours / bare for ours, bare in zip(self.ours, self.bare, strict=True)] if self.bare else []
         share = f"{statistics.median(ratios):6.3f}" if ratios else "     -"
-        return f"{self.name:34} {self.unit:8} {spread(self.ours)} {spread(self.bare)} {share}"
+        return f"{self.name:34} {self.unit:8} {spread(self.ours):26} {spread(self.bare):26} {share}"
 
 
 def messages(stream: int) -> list[dict[str, str]]:
@@ -80,12 +74,13 @@ class Seen:
 
 async def run_streams(client: AsyncLlama, n_streams: int, n_decode: int) -> Seen:
     """Let `n_streams` answers of `n_decode` tokens stream at once."""
-    arrivals: list[list[float]] = [[] for _ in range(n_streams)]
-    usages: list[llama_async.types.CompletionUsage] = []
+    answers: list[Answer] = []
     first_cpu: list[float] = []  # the loop thread's CPU seconds when a stream's first token came
-    first_end: list[tuple[float, float]] = []
+    last_cpu: list[float] = []  # and when its last one came
 
     async def one(index: int) -> None:
+        answer = Answer(time.perf_counter())
+        cpu_s = 0.0
         stream = await client.chat.completions.create(
             model="default",
             messages=messages(index),
@@ -95,34 +90,26 @@ async def run_streams(client: AsyncLlama, n_streams: int, n_decode: int) -> Seen
             temperature=0,
             extra_body={"ignore_eos": True, "cache_prompt": False},
         )
-        times = arrivals[index]
         async for chunk in stream:
             if not chunk.choices:
                 assert chunk.usage is not None
-                usages.append(chunk.usage)
+                answer.n_prompt, answer.n_generated = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
             elif chunk.choices[0].delta.content:
-                times.append(time.perf_counter())
-                if len(times) == 1:
-                    first_cpu.append(time.thread_time())
-            elif chunk.choices[0].finish_reason and not first_end:
-                first_end.append((time.perf_counter(), time.thread_time()))
+                answer.times.append(time.perf_counter())
+                cpu_s = time.thread_time()
+                if len(answer.times) == 1:
+                    first_cpu.append(cpu_s)
+        answers.append(answer)
+        last_cpu.append(cpu_s)
 
-    start = time.perf_counter()
     await asyncio.gather(*(one(index) for index in range(n_streams)))
-    assert all(usage.completion_tokens == n_decode for usage in usages), "an answer was cut short"
-    # Steps in which every stream takes part: from the last one's first token to the first one's end.
-    all_started = max(times[0] for times in arrivals)
-    ended, ended_cpu = first_end[0]
-    assert ended > all_started, "the answers are too short to overlap"
-    # A chunk may hold several tokens: chunks are weighed by the tokens that usage vouches for.
-    n_chunks = sum(sum(all_started < at <= ended for at in times) for times in arrivals)
-    n_all_chunks = sum(len(times) for times in arrivals)
-    n_tokens = n_chunks * (n_streams * n_decode) / n_all_chunks
+    assert all(answer.n_generated == n_decode for answer in answers), "an answer was cut short"
+    n_tokens, seconds = while_all(answers)
     return Seen(
-        n_prompt=usages[0].prompt_tokens,
-        ttft_s=min(times[0] for times in arrivals) - start,
-        tokens_per_s=n_tokens / (ended - all_started),
-        python_us_per_token=1e6 * (ended_cpu - max(first_cpu)) / n_tokens,
+        n_prompt=answers[0].n_prompt,
+        ttft_s=min(answer.first_s for answer in answers),
+        tokens_per_s=n_tokens / seconds,
+        python_us_per_token=1e6 * (min(last_cpu) - max(first_cpu)) / n_tokens,
     )
 
 
@@ -263,23 +250,6 @@ def import_time(rounds: int) -> Row:
     return row
 
 
-def describe(model: Path) -> dict[str, object]:
-    """Return what the figures depend on."""
-    from llama_async._binding import build_info
-
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    build = json.loads(build_info())
-    return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "model": model.name,
-        "model_sha256": digest,
-        "cpu": build.get("cpu", platform.processor()),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "python": platform.python_version(),
-        "build": build,
-    }
-
-
 async def measure(args: argparse.Namespace, model: Path) -> list[Row]:
     """Run everything asked for."""
     rows = [import_time(max(5, args.rounds)), chunk_cost(max(5, args.rounds))]
@@ -313,8 +283,7 @@ def main() -> None:
         rows = uvloop.run(measure(args, model))
     else:
         rows = asyncio.run(measure(args, model))
-    for name, fact in facts.items():
-        print(f"{name}: {json.dumps(fact) if isinstance(fact, dict) else fact}")
+    print_facts(facts)
     print(f"\n{'':34} {'unit':8} {'ours: median (min..max)':26} {'bare: median (min..max)':26} ours/bare")
     for row in rows:
         print(row.shown())

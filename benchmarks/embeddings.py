@@ -12,10 +12,11 @@ import argparse
 import asyncio
 import contextlib
 import json
-import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from harness.figures import spread
 
 from llama_async import AsyncLlama
 from llama_async.lowlevel import ffi, lib
@@ -84,7 +85,7 @@ def packed(inputs: list[list[int]]) -> Iterator[list[list[int]]]:
 
 
 def show(name: str, values: list[float]) -> None:
-    print(f"{name:44} {statistics.median(values):9.1f} ({min(values):.1f}..{max(values):.1f})")
+    print(f"{name:44} {spread(values)}")
 
 
 async def throughput(options: argparse.Namespace, texts: list[str]) -> None:

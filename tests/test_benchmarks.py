@@ -1,0 +1,90 @@
+"""The benchmarks' own arithmetic, and that each workload runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from tools.tiny_models import tiny_llama
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+from harness.bars import judge  # noqa: E402
+from harness.figures import percentile, spread  # noqa: E402
+from harness.plot import draw  # noqa: E402
+from harness.workloads import Answer, gaps, while_all  # noqa: E402
+
+
+def test_percentile_is_one_of_the_values() -> None:
+    values = [float(value) for value in range(1, 101)]
+    assert [percentile(values, percent) for percent in (0, 50, 99, 100)] == [1, 50, 99, 100]
+    assert percentile([3.0, 1.0], 50) == 1
+
+
+def test_spread_of_few_values() -> None:
+    assert [spread([]), spread([1.0])] == ["-", "1.0"]
+    assert spread([1.0, 4.0, 2.0]) == "2.0 (1.0..4.0)"
+
+
+def test_pieces_count_as_many_tokens_as_usage_says() -> None:
+    # Two tokens a piece; all streams decode from 2.0 to 4.0.
+    early = Answer(0, times=[1.0, 2.0, 3.0, 4.0], n_generated=8)
+    late = Answer(0, times=[2.0, 3.0, 4.0, 5.0], n_generated=8)
+    assert while_all([early, late]) == (8, 2.0)
+    with pytest.raises(ValueError, match="too short"):
+        while_all([early, Answer(0, times=[4.0, 5.0], n_generated=4)])
+
+
+def test_gap_that_begins_before_the_window_counts() -> None:
+    answer = Answer(0, times=[0.0, 1.0, 5.0, 6.0, 7.0])
+    assert gaps([answer], 2.0, 5.5) == [4.0, 1.0]
+
+
+def test_bars_are_ratios_within_a_round() -> None:
+    def round_(ours: float, bare: float, peer: float) -> dict[str, dict[str, float]]:
+        own = {"tok/s": ours, "decode tok/s": ours}
+        return {"ours": own, "bare": {"decode tok/s": bare}, "xllamacpp": {"tok/s": peer}}
+
+    # The machine became half as fast in the second round: the ratios stay.
+    runs = {"single": [round_(95, 100, 50), round_(47.5, 50, 25), {"bare": {"decode tok/s": 1.0}}]}
+    with_amx = judge(runs, ["xllamacpp"], has_amx=True)
+    assert [(verdict.bar.limit, verdict.word) for verdict in with_amx] == [(0.93, "pass"), (2, "FAIL"), (1, "pass")]
+    assert with_amx[0].ratios == [0.95, 0.95]
+    without = judge(runs, ["xllamacpp"], has_amx=False)
+    assert [verdict.word for verdict in without] == ["pass", "needs AMX", "pass"]
+
+
+def test_best_peer_of_a_workload_where_less_is_better() -> None:
+    runs = {"short64": [{"ours": {"s": 3.0}, "a": {"s": 9.0}, "b": {"s": 2.0}}]}
+    [verdict] = judge(runs, ["a", "b"], has_amx=False)
+    assert "best peer, b" in verdict.bar.text
+    assert verdict.ratios == [2.0 / 3.0]
+    assert verdict.word == "FAIL"
+
+
+def test_picture_is_xml_and_shows_every_engine() -> None:
+    picture = draw({"single": {"ours": [100.0, 90.0], "a<b": [50.0], "bare": []}, "hol": {}}, "a & b")
+    texts = [element.text for element in ET.fromstring(picture).iter() if element.text]
+    assert {"llama-async", "a<b", "95", "50", "a & b"} <= set(texts)
+    assert "llama_decode" not in texts
+
+
+def test_command_runs_each_engine_that_is_there(tmp_path: Path) -> None:
+    model = tiny_llama(tmp_path / "tiny.gguf")
+    command = [sys.executable, str(BENCHMARKS / "compare.py"), "--tiny", "--model", str(model), "--timeout", "120"]
+    command += ["--peers", f"xllamacpp={tmp_path}/no-such-python"]
+    command += ["--json", str(tmp_path / "results.json"), "--svg", str(tmp_path / "results.svg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "left out: xllamacpp: cannot be run" in done.stdout
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert results["errors"] == []
+    for [round_] in results["runs"].values():
+        assert set(round_) == {"ours", "bare"}
+        assert all(value > 0 for run in round_.values() for value in run["figures"].values())
+    assert ET.parse(tmp_path / "results.svg")
