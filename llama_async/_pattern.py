@@ -1,36 +1,76 @@
-r"""Patterns and formats of JSON schemas -> the few constructs that the engine's grammar converter takes rightly.
+r"""Patterns and formats of JSON schemas: parsed into expressions over characters, and written for the engine.
 
-The converter turns an unanchored pattern into any string, knows no `\d`, applies a quantifier behind an escape to the
-whole literal before it, and lets `.` and `[^a]` run over the closing quote. So a pattern is parsed here and written
-anew: anchored, every class a list of ranges, every quantified part a group, what JSON must escape escaped or left out.
-What is written never accepts more strings than the pattern does.
+Two dialects meet in a schema's pattern: ECMA 262's, which the specification names, and Python's, which most validators
+have. They differ in `\d`, `\s`, `\w`, `.` and `$`. `parse` therefore takes what both match or, where a text must not
+match, what either does.
+
+`translate` writes a pattern in the few constructs that the engine's schema converter takes rightly: that one turns an
+unanchored pattern into any string, knows no `\d`, applies a quantifier behind an escape to the whole literal before it,
+and lets `.` and `[^a]` run over the closing quote. What is written never accepts more strings than the pattern does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
-__all__ = ["FORMATS", "Pattern", "PatternError", "translate"]
+__all__ = [
+    "ANYTHING",
+    "EMPTY",
+    "FORMATS",
+    "FREE_FORMATS",
+    "Cat",
+    "Chars",
+    "Either",
+    "Expression",
+    "Pattern",
+    "PatternError",
+    "Ranges",
+    "Repeat",
+    "complement",
+    "lengths",
+    "parse",
+    "translate",
+    "without",
+]
 
 _MAX_REPEAT = 2000  # upstream's limit
 _MAX_DEPTH = 32
 _MAX_CHARS = 2000
 _UNBOUNDED = 1 << 40
 
-_Ranges = tuple[tuple[int, int], ...]
+Ranges = tuple[tuple[int, int], ...]
 
 # Characters of a JSON string that need no escape; surrogates are no characters.
-_PLAIN: _Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0xD7FF), (0xE000, 0x10FFFF))
-_CLASSES: Mapping[str, _Ranges] = MappingProxyType(
+_PLAIN: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0xD7FF), (0xE000, 0x10FFFF))
+# Characters that a string may hold: these, and what has a short escape.
+_WRITABLE: Ranges = ((0x08, 0x0A), (0x0C, 0x0D), (0x20, 0x7E), (0x80, 0xD7FF), (0xE000, 0x10FFFF))
+_ALL: Ranges = ((0, 0x10FFFF),)
+# Classes as both dialects have them, and as either may.
+_CLASSES: Mapping[str, Ranges] = MappingProxyType(
     {
         "d": ((0x30, 0x39),),
         "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)),
-        "s": ((0x20, 0x20),),
+        "s": (
+            *((0x09, 0x0D), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)),
+            *((0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)),
+        ),
     }
 )
-_CONTROLS: Mapping[str, str] = MappingProxyType({"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"})
+_WIDE_CLASSES: Mapping[str, Ranges] = MappingProxyType(
+    {
+        "d": ((0x30, 0x39), (0x80, 0x10FFFF)),
+        "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A), (0x80, 0x10FFFF)),
+        "s": (
+            *((0x09, 0x0D), (0x1C, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A)),
+            *((0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
+        ),
+    }
+)
+_LINE_ENDS: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
+_CONTROLS: Mapping[str, str] = MappingProxyType({"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"})
 _JSON_ESCAPES: Mapping[str, str] = MappingProxyType(
     {'"': '"', "\\": "\\", "\n": "n", "\r": "r", "\t": "t", "\f": "f", "\b": "b"}
 )
@@ -44,8 +84,16 @@ _DATE = (
 _TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+\-]([01]\d|2[0-3]):[0-5]\d)"
 _LABEL = r"[a-zA-Z0-9]{1,24}(-[a-zA-Z0-9]{1,24})?"
 
+_EMAIL = rf"^[a-zA-Z0-9]{{1,32}}([._+\-][a-zA-Z0-9]{{1,16}}){{0,2}}@({_LABEL}\.){{1,3}}[a-zA-Z]{{2,12}}$"
+_HOSTNAME = rf"^({_LABEL}\.){{0,4}}[a-zA-Z]{{2,12}}$"
+_URI = (
+    rf"^(https?|ftp)://({_LABEL}\.){{0,4}}[a-zA-Z]{{2,12}}(:[1-9]\d{{0,3}})?(/[a-zA-Z0-9._~\-]{{0,64}}){{0,16}}"
+    r"(\?[a-zA-Z0-9._~=&\-]{0,256})?(#[a-zA-Z0-9._~\-]{0,64})?$"
+)
+_POINTER = r"(/[a-zA-Z0-9_\-]{1,40}){1,16}"
+
 # Formats that can be enforced: what each expression accepts is valid by the format's own specification (the 29th of
-# February, for one, is left out).
+# February, for one, is left out). Those that allow more than another are written as that one.
 FORMATS: Mapping[str, str] = MappingProxyType(
     {
         "date": f"^{_DATE}$",
@@ -53,18 +101,65 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "date-time": f"^{_DATE}T{_TIME}$",
         "duration": r"^P(\d{1,4}W|\d{1,4}D(T\d{1,4}[HMS])?|\d{1,4}[MY]|T\d{1,4}[HMS])$",
         "uuid": r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-        "email": rf"^[a-zA-Z0-9]{{1,32}}([._+\-][a-zA-Z0-9]{{1,16}}){{0,2}}@({_LABEL}\.){{1,3}}[a-zA-Z]{{2,12}}$",
-        "hostname": rf"^({_LABEL}\.){{0,4}}[a-zA-Z]{{2,12}}$",
+        "email": _EMAIL,
+        "idn-email": _EMAIL,
+        "hostname": _HOSTNAME,
+        "idn-hostname": _HOSTNAME,
         "ipv4": rf"^({_OCTET}\.){{3}}{_OCTET}$",
         "ipv6": r"^([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}$",
-        "uri": rf"^(https?|ftp)://({_LABEL}\.){{0,4}}[a-zA-Z]{{2,12}}(:[1-9]\d{{0,3}})?(/[a-zA-Z0-9._~\-]{{0,64}}){{0,16}}"
-        r"(\?[a-zA-Z0-9._~=&\-]{0,256})?(#[a-zA-Z0-9._~\-]{0,64})?$",
+        "uri": _URI,
+        "uri-reference": _URI,
+        "uri-template": _URI,
+        "iri": _URI,
+        "iri-reference": _URI,
+        "json-pointer": rf"^{_POINTER}$",
+        "relative-json-pointer": rf"^\d({_POINTER})?$",
     }
 )
 
 
+# Formats that any string has.
+FREE_FORMATS = frozenset({"directory-path", "file-path", "password", "path"})
+
+
 class PatternError(ValueError):
     """The pattern is no regular expression, or uses what cannot be enforced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chars:
+    """One character of these."""
+
+    ranges: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Cat:
+    """One after the other."""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of these."""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The same, `least` to `most` times; `None`: without end."""
+
+    part: Expression
+    least: int
+    most: int | None
+
+
+Expression = Chars | Cat | Either | Repeat
+
+EMPTY = Cat(())
+ANYTHING = Repeat(Chars(_WRITABLE), 0, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,38 +177,52 @@ class Pattern:
     max_length: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    text: str
-    least: int
-    most: int
-
-
-_EMPTY = _Part("", 0, 0)
-
-
-def translate(pattern: str) -> Pattern:
-    """Write a pattern of a JSON schema anew.
+@lru_cache(maxsize=256)
+def parse(pattern: str, *, wide: bool = False) -> Expression:
+    """Return the strings that a pattern matches, whole.
 
     Args:
         pattern: ECMA 262's syntax, without lookaround, references and word boundaries.
+        wide: Where dialects differ, take what either matches instead of what both do.
 
     Raises:
         PatternError: It uses those, is malformed, or too long.
     """
     if len(pattern) > _MAX_CHARS:
         raise PatternError(f"it has {len(pattern)} characters, the limit is {_MAX_CHARS}")
-    part = _Parser(pattern).whole()
-    return Pattern(f"^{part.text}$", part.least, None if part.most >= _UNBOUNDED else part.most)
+    return _Parser(pattern, wide).whole()
+
+
+def lengths(expression: Expression) -> tuple[int, int | None]:
+    """Return how many characters a match has at least and at most; `None` for no limit."""
+    least, most = _lengths(expression)
+    return least, None if most >= _UNBOUNDED else most
+
+
+def _lengths(expression: Expression) -> tuple[int, int]:
+    if isinstance(expression, Chars):
+        return 1, 1
+    if isinstance(expression, Repeat):
+        least, most = _lengths(expression.part)
+        times = _UNBOUNDED if expression.most is None and most else expression.most or 0
+        return min(least * expression.least, _UNBOUNDED), min(most * times, _UNBOUNDED)
+    bounds = [_lengths(part) for part in expression.parts]
+    if isinstance(expression, Either):
+        return min(least for least, _ in bounds), max(most for _, most in bounds)
+    return (
+        min(sum(least for least, _ in bounds), _UNBOUNDED),
+        min(sum(most for _, most in bounds), _UNBOUNDED),
+    )
 
 
 class _Parser:
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, wide: bool) -> None:
         self._pattern = pattern
+        self._wide = wide
         self._at = 0
         self._depth = 0
 
-    def whole(self) -> _Part:
+    def whole(self) -> Expression:
         parts = list(self._alternatives(top=True))
         if self._at < len(self._pattern):
             raise PatternError("it has a ) without (")
@@ -129,17 +238,17 @@ class _Parser:
         self._at += 1
         return character
 
-    def _alternatives(self, *, top: bool) -> Iterator[_Part]:
+    def _alternatives(self, *, top: bool) -> Iterator[Expression]:
         while True:
             yield self._sequence(top=top)
             if self._peek() != "|":
                 return
             self._at += 1
 
-    def _sequence(self, *, top: bool) -> _Part:
+    def _sequence(self, *, top: bool) -> Expression:
         starts = top and self._peek() == "^"
         self._at += starts
-        parts: list[_Part] = []
+        parts: list[Expression] = []
         ends = False
         while (character := self._peek()) and character not in "|)":
             if character == "$" and top and self._pattern[self._at + 1 : self._at + 2] in ("", "|"):
@@ -147,13 +256,18 @@ class _Parser:
                 ends = True
                 break
             parts.append(self._quantified())
-        part = _joined(parts)
-        if top:
-            anything = _repeated(_from_ranges(_PLAIN), 0, None)
-            part = _joined([_EMPTY if starts else anything, part, _EMPTY if ends else anything])
-        return part
+        if top and not starts:
+            parts.insert(0, self._anything())
+        if top and ends and self._wide:
+            parts.append(Repeat(Chars(((0x0A, 0x0A),)), 0, 1))  # Python's $ stands before a last line end too
+        elif top and not ends:
+            parts.append(self._anything())
+        return parts[0] if len(parts) == 1 else Cat(tuple(parts))
 
-    def _quantified(self) -> _Part:
+    def _anything(self) -> Expression:
+        return Repeat(Chars(_ALL), 0, None)
+
+    def _quantified(self) -> Expression:
         part = self._atom()
         while self._peek() and self._peek() in "*+?{":
             least, most = self._bounds()
@@ -178,18 +292,18 @@ class _Parser:
             return least, least
         return least, int(numbers[1]) if numbers[1] else None
 
-    def _atom(self) -> _Part:
+    def _atom(self) -> Expression:
         character = self._take()
         if character == "(":
             return self._group()
         if character == "[":
-            return _from_ranges(self._class())
+            return Chars(self._class())
         if character == ".":
-            return _from_ranges(_PLAIN)
+            return Chars(complement(((0x0A, 0x0A),) if self._wide else _LINE_ENDS))
         if character == "\\":
             name = self._take()
             if name.lower() in _CLASSES:
-                return _from_ranges(_class_ranges(name))
+                return Chars(self._class_ranges(name))
             return _literal(self._escaped(name))
         if character in "^$":
             raise PatternError(f"it has {character} in its midst")
@@ -197,7 +311,7 @@ class _Parser:
             raise PatternError(f"it has {character} with nothing to repeat")
         return _literal(character)
 
-    def _group(self) -> _Part:
+    def _group(self) -> Expression:
         if self._peek() == "?":
             self._at += 1
             if self._take() != ":":
@@ -212,7 +326,7 @@ class _Parser:
         return _either(parts)
 
     def _escaped(self, name: str) -> str:
-        if name in _CONTROLS:
+        if name in _CONTROLS and not (name == "0" and self._peek().isdigit()):
             return _CONTROLS[name]
         if name in "xu":
             n_digits = 2 if name == "x" else 4
@@ -229,10 +343,13 @@ class _Parser:
             raise PatternError(f"it uses \\{name}, which is not supported")
         return name
 
-    def _class(self) -> _Ranges:
+    def _class(self) -> Ranges:
         negated = self._peek() == "^"
         self._at += negated
         ranges: list[tuple[int, int]] = []
+        inside = self._wide
+        if negated:
+            self._wide = not self._wide  # what the class may hold is what it may not match
         while self._peek() != "]":
             first = self._class_member(ranges)
             if first is None:
@@ -246,7 +363,8 @@ class _Parser:
                 last = other
             ranges.append((first, last))
         self._at += 1
-        return _complement(ranges) if negated else tuple(ranges)
+        self._wide = inside
+        return complement(ranges) if negated else _merged(ranges)
 
     def _class_member(self, ranges: list[tuple[int, int]]) -> int | None:
         """Read a character; a class within the class goes to `ranges`, and `None` is returned."""
@@ -255,20 +373,19 @@ class _Parser:
             return ord(character)
         name = self._take()
         if name.lower() in _CLASSES:
-            ranges.extend(_class_ranges(name))
+            ranges.extend(self._class_ranges(name))
             return None
         return 8 if name == "b" else ord(self._escaped(name))
 
-
-def _class_ranges(name: str) -> _Ranges:
-    if name == "S":
-        # More than the space is white space; all of it is left out.
-        return ((0x21, 0x7E),)
-    ranges = _CLASSES[name.lower()]
-    return _complement(ranges) if name.isupper() else ranges
+    def _class_ranges(self, name: str) -> Ranges:
+        # The complement of what may be in the class is what surely is not.
+        classes = _WIDE_CLASSES if self._wide != name.isupper() else _CLASSES
+        ranges = classes[name.lower()]
+        return complement(ranges) if name.isupper() else ranges
 
 
-def _complement(ranges: list[tuple[int, int]] | _Ranges) -> _Ranges:
+def complement(ranges: list[tuple[int, int]] | Ranges) -> Ranges:
+    """Return all other characters."""
     result: list[tuple[int, int]] = []
     start = 0
     for first, last in sorted(ranges):
@@ -280,17 +397,83 @@ def _complement(ranges: list[tuple[int, int]] | _Ranges) -> _Ranges:
     return tuple(result)
 
 
-def _from_ranges(ranges: _Ranges) -> _Part:
-    plain = sorted(
-        (max(first, low), min(last, high))
-        for first, last in ranges
-        for low, high in _PLAIN
-        if max(first, low) <= min(last, high)
+def without(ranges: Ranges, others: Ranges) -> Ranges:
+    """Return the characters of the one that are not in the other."""
+    return _common(ranges, complement(others))
+
+
+def _merged(ranges: list[tuple[int, int]]) -> Ranges:
+    return complement(complement(ranges))
+
+
+def _common(one: Ranges, other: Ranges) -> Ranges:
+    return tuple(
+        sorted(
+            (max(first, low), min(last, high))
+            for first, last in one
+            for low, high in other
+            if max(first, low) <= min(last, high)
+        )
     )
+
+
+def _literal(character: str) -> Expression:
+    if 0xD800 <= ord(character) < 0xE000:
+        raise PatternError("it has a lone surrogate")
+    return Chars(((ord(character), ord(character)),))
+
+
+def _either(parts: list[Expression]) -> Expression:
+    return parts[0] if len(parts) == 1 else Either(tuple(parts))
+
+
+def _repeated(part: Expression, least: int, most: int | None) -> Expression:
+    if most is not None and most < least:
+        raise PatternError(f"it repeats at least {least} and at most {most} times")
+    if max(least, most or 0) > _MAX_REPEAT:
+        raise PatternError(f"it repeats {max(least, most or 0)} times, the limit is {_MAX_REPEAT}")
+    shortest, longest = _lengths(part)
+    if most == 0 or longest == 0:
+        return EMPTY
+    if shortest == 0 and most != 1:
+        raise PatternError("it repeats what may be empty")
+    return Repeat(part, least, most)
+
+
+def translate(pattern: str) -> Pattern:
+    """Write a pattern of a JSON schema for the schema converter.
+
+    Args:
+        pattern: As for `parse`.
+
+    Raises:
+        PatternError: As `parse` does, or a class has no character that a JSON string can hold unescaped.
+    """
+    expression = parse(pattern)
+    least, most = lengths(expression)
+    return Pattern(f"^{_written(expression)}$", least, most)
+
+
+def _written(expression: Expression) -> str:
+    if isinstance(expression, Chars):
+        ((first, last), *others) = expression.ranges or ((0, -1),)
+        return _written_character(first) if first == last and not others else _written_class(expression.ranges)
+    if isinstance(expression, Cat):
+        return "".join(_written(part) for part in expression.parts)
+    if isinstance(expression, Either):
+        return "(" + "|".join(_written(part) for part in expression.parts) + ")"
+    least, most = expression.least, expression.most
+    bounds = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((least, most))
+    if bounds is None:
+        bounds = f"{{{least},{'' if most is None else most}}}"
+    return f"({_written(expression.part)}){bounds}"
+
+
+def _written_class(ranges: Ranges) -> str:
+    plain = _common(ranges, _PLAIN)
     if not plain:
         raise PatternError("it has a class of no character that a JSON string can hold unescaped")
-    text = "".join(_escape(first) if first == last else f"{_escape(first)}-{_escape(last)}" for first, last in plain)
-    return _Part(f"[{text}]", 1, 1)
+    return "[" + "".join(_escape(a) if a == b else f"{_escape(a)}-{_escape(b)}" for a, b in plain) + "]"
 
 
 def _escape(code: int) -> str:
@@ -300,48 +483,12 @@ def _escape(code: int) -> str:
     return f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"
 
 
-def _literal(character: str) -> _Part:
+def _written_character(code: int) -> str:
+    character = chr(code)
     if character in _JSON_ESCAPES:
         # A backslash, then the letter, each as the converter wants it.
         letter = _JSON_ESCAPES[character]
-        return _Part("(\\\\" + ("\\\\" if letter == "\\" else letter) + ")", 1, 1)
-    if ord(character) < 0x20 or 0xD800 <= ord(character) < 0xE000 or character == "\x7f":
+        return "(\\\\" + ("\\\\" if letter == "\\" else letter) + ")"
+    if code < 0x20 or code == 0x7F:
         raise PatternError("it has a control character")
-    return _Part(f"(\\{character})" if character in _SPECIAL else character, 1, 1)
-
-
-def _joined(parts: list[_Part]) -> _Part:
-    return _Part(
-        "".join(part.text for part in parts),
-        min(sum(part.least for part in parts), _UNBOUNDED),
-        min(sum(part.most for part in parts), _UNBOUNDED),
-    )
-
-
-def _either(parts: list[_Part]) -> _Part:
-    if len(parts) == 1:
-        return parts[0]
-    return _Part(
-        "(" + "|".join(part.text for part in parts) + ")",
-        min(part.least for part in parts),
-        max(part.most for part in parts),
-    )
-
-
-def _repeated(part: _Part, least: int, most: int | None) -> _Part:
-    if most is not None and most < least:
-        raise PatternError(f"it repeats at least {least} and at most {most} times")
-    if max(least, most or 0) > _MAX_REPEAT:
-        raise PatternError(f"it repeats {max(least, most or 0)} times, the limit is {_MAX_REPEAT}")
-    if most == 0 or not part.text:
-        return _EMPTY
-    if part.least == 0 and most != 1:
-        raise PatternError("it repeats what may be empty")
-    bounds = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((least, most))
-    if bounds is None:
-        bounds = f"{{{least},{'' if most is None else most}}}"
-    return _Part(
-        f"({part.text}){bounds}",
-        min(part.least * least, _UNBOUNDED),
-        _UNBOUNDED if most is None else min(part.most * most, _UNBOUNDED),
-    )
+    return f"(\\{character})" if character in _SPECIAL else character

@@ -30,7 +30,7 @@ from ._parameters import (
     sampling_numbers,
     stop_strings,
 )
-from ._response_format import response_schema
+from ._response_format import response_grammar
 from ._tools import tool_options
 
 __all__ = ["ChatRequest", "chat_request"]
@@ -104,11 +104,11 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
     if "grammar" in extra and tools:
         raise bad_request("grammar", "tools and grammar are both given: use one of them")
     if "response_format" in given:
-        schema = response_schema(given["response_format"])
-        if schema is not None:
+        answer = response_grammar(given["response_format"])
+        if answer is not None:
             if "grammar" in extra:
                 raise bad_request("response_format", "response_format and grammar are both given: use one of them")
-            options["json_schema"] = dict(schema)
+            options["answer_grammar"] = answer
     priority = _PRIORITIES[one_of(given, "service_tier", _PRIORITIES)] if "service_tier" in given else 0
     native = Request(
         segments=(),

@@ -1,4 +1,4 @@
-"""`response_format` -> the schema that an answer must obey."""
+"""`response_format` -> the grammar that an answer must obey."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 import pydantic
 
 from ._errors import bad_request, shown
-from ._schema import ANY_OBJECT, enforceable_schema
+from ._schema_grammar import ANY_OBJECT, schema_grammar
 
-__all__ = ["response_schema"]
+__all__ = ["response_grammar"]
 
 _PARAM = "response_format"
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def response_schema(response_format: object) -> Mapping[str, Any] | None:
-    """Return the schema asked for, `None` for free text.
+def response_grammar(response_format: object) -> str | None:
+    """Return the grammar of the answers asked for, `None` for free text.
 
     Args:
         response_format: In openai's form. `json_object` may carry a `schema`, as llama-server takes it. Whether
@@ -40,14 +40,14 @@ def response_schema(response_format: object) -> Mapping[str, Any] | None:
     if kind == "json_object":
         _check_keys(response_format, _PARAM, {"type", "schema"})
         schema = response_format.get("schema")
-        return ANY_OBJECT if schema is None or schema == {} else enforceable_schema(schema, _PARAM)
+        return schema_grammar(ANY_OBJECT if schema is None or schema == {} else schema, _PARAM)
     if kind == "json_schema":
         _check_keys(response_format, _PARAM, {"type", "json_schema"})
         return _json_schema(response_format.get("json_schema"))
     raise bad_request(f"{_PARAM}.type", f"{_PARAM}.type is {shown(kind)}, but must be text, json_object or json_schema")
 
 
-def _json_schema(wrapper: object) -> Mapping[str, Any]:
+def _json_schema(wrapper: object) -> str:
     place = f"{_PARAM}.json_schema"
     if not isinstance(wrapper, Mapping):
         raise bad_request(place, f"{place} is {shown(wrapper)}, but must be an object with name and schema")
@@ -64,7 +64,7 @@ def _json_schema(wrapper: object) -> Mapping[str, Any]:
             f"{place}.description", f"{place}.description is {shown(wrapper['description'])}, but must be text"
         )
     schema = wrapper.get("schema")
-    return ANY_OBJECT if schema is None or schema == {} else enforceable_schema(schema, _PARAM)
+    return schema_grammar(ANY_OBJECT if schema is None or schema == {} else schema, _PARAM)
 
 
 def _check_keys(value: Mapping[Any, Any], place: str, known: set[str]) -> None:

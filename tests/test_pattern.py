@@ -29,7 +29,7 @@ def test_written_anew(pattern: str, text: str, least: int, most: int | None) -> 
 
 
 def test_a_class_leaves_out_what_ends_a_json_string() -> None:
-    plain = r"[\u0020-\u0021\u0023-\u005B\u005D-\u007E\u0080-\uD7FF\uE000-\U0010FFFF]"
+    plain = r"[\u0020-\u0021\u0023-\u005B\u005D-\u007E\u0080-\u2027\u202A-\uD7FF\uE000-\U0010FFFF]"
     assert translate("^.$").text == f"^{plain}$"
     negated = translate("^[^x]$").text
     assert '"' not in negated

@@ -239,8 +239,10 @@ ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) 
         tools[i].at("function")["parameters"] = schemas[i];
     }
     result.answer.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools.dump()));
-    if (request.contains("json_schema")) {
-        result.answer.json_schema = request.at("json_schema").dump();
+    if (request.contains("answer_grammar")) {
+        result.answer_grammar = request.at("answer_grammar").get<std::string>();
+        result.placeholder = result.mark + "answer";
+        result.answer.json_schema = json{ { "const", result.placeholder } }.dump();
     }
     return result;
 }

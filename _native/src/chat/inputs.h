@@ -21,6 +21,10 @@ struct ChatInputs {
     // Behind the first character of each control token's name that somebody else than the assistant wrote: the prompt is
     // cut there before it becomes tokens.
     std::string mark;
+    // The grammar of the answer that `response_format` asks for; empty: none. `answer.json_schema` is then the schema of one
+    // value alone, `placeholder`, which upstream puts where the family has its answer.
+    std::string answer_grammar;
+    std::string placeholder;
     bool generic_tools = false; // the template knows none
     int32_t reasoning_budget = -1;
 };

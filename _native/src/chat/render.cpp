@@ -129,22 +129,24 @@ bool has_word_triggers(const common_chat_params & params) {
 void prepare_text(const Model & model, const ChatInputs & inputs, const common_chat_params & plain,
                   RenderedChat & rendered) {
     auto format = make_format(model, plain, inputs.prompt);
-    const std::string & schema = inputs.answer.json_schema;
+    const std::string & answer = inputs.answer_grammar;
     if (is_plain(plain, format)) {
-        if (!schema.empty()) {
-            constrain(schema_grammar(schema), rendered);
+        if (!answer.empty()) {
+            constrain(answer, rendered);
         }
         return;
     }
     rendered.constraint = make_constraint(model, plain, "messages");
-    if (!schema.empty()) {
+    if (!answer.empty()) {
         const auto params = common_chat_templates_apply(inputs.chat_template->compiled.get(), inputs.answer);
         if (params.grammar.empty()) {
             // The template's family has no form of its own for it.
-            constrain(think_then(thinking_grammar(plain), { schema_grammar(schema) }), rendered);
+            constrain(think_then(thinking_grammar(plain), { answer }), rendered);
         } else {
             format = make_format(model, params, inputs.answer);
             rendered.constraint = make_constraint(model, params, "response_format");
+            auto & grammar = rendered.constraint.grammar.text;
+            grammar = put_answer(std::move(grammar), inputs.placeholder, answer);
         }
     }
     rendered.format = std::make_shared<const AnswerFormat>(std::move(format));
@@ -178,7 +180,7 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
                 params.grammar = without_free_text(params.grammar);
             }
         } else if (!schema.empty() && has_word_triggers(params)) {
-            params.grammar = think_then(thinking_grammar(params), { schema_grammar(schema), params.grammar });
+            params.grammar = think_then(thinking_grammar(params), { inputs.answer_grammar, params.grammar });
             whole = true;
         } else if (!schema.empty()) {
             asked.json_schema = schema;
@@ -192,6 +194,8 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
         params.grammar_triggers.clear();
     }
     rendered.constraint = make_constraint(model, params, schema.empty() ? "tools" : "response_format");
+    auto & grammar = rendered.constraint.grammar.text;
+    grammar = put_answer(std::move(grammar), inputs.placeholder, inputs.answer_grammar);
     if (whole) {
         rendered.constraint.grammar.type = COMMON_GRAMMAR_TYPE_USER; // it begins behind the prompt
     }

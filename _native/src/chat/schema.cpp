@@ -2,13 +2,9 @@
 
 #include "base/error.h"
 
-#include "json-schema-to-grammar.h"
-#include "json.h"
-
 #include <algorithm>
 #include <cctype>
 #include <cstring>
-#include <exception>
 
 namespace la {
 
@@ -107,13 +103,13 @@ std::string think_then(const std::string & thinking, const std::vector<std::stri
     return root + ")\n" + rules;
 }
 
-std::string schema_grammar(std::string_view schema) {
-    try {
-        return tighten_json_rules(json_schema_to_grammar(common_json::parse(std::string(schema)), true));
-    } catch (const std::exception & e) {
-        throw Error(LA_ERR_GRAMMAR, std::string("response_format: the schema cannot be converted: ") + e.what(),
-                    "response_format");
+std::string put_answer(std::string grammar, const std::string & placeholder, const std::string & answer) {
+    const std::string literal = "\"\\\"" + placeholder + "\\\"\"";
+    if (placeholder.empty() || grammar.find(literal) == std::string::npos) {
+        return grammar;
     }
+    replace_all(grammar, literal, "answer-root");
+    return grammar + (grammar.back() == '\n' ? "" : "\n") + with_prefix(answer, "answer-");
 }
 
 } // namespace la

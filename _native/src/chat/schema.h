@@ -1,4 +1,4 @@
-// A JSON schema -> the grammar of its values.
+// The grammar of an answer of a given form, within upstream's grammar of a template's family.
 #pragma once
 
 #include <string>
@@ -7,9 +7,8 @@
 
 namespace la {
 
-// `schema` is JSON whose keywords upstream's converter enforces (the Python side refuses others). Throws
-// Error (LA_ERR_GRAMMAR, param "response_format").
-std::string schema_grammar(std::string_view schema);
+// Puts `answer`, a whole grammar, where `grammar` has the JSON text `placeholder`. Pure.
+std::string put_answer(std::string grammar, const std::string & placeholder, const std::string & answer);
 
 // Rewrites three rules of a grammar that upstream made of a schema, which let through what a reader of JSON refuses:
 // lone surrogates in \u escapes, exponents beyond any double, and control characters and half escapes in the keys of
