@@ -6,8 +6,6 @@
 #include "base/stray.h"
 #include "chat/render.h"
 #include "embedding/inputs.h"
-#include "sampling/grammar_limits.h"
-#include "sampling/grammar_paths.h"
 #include "tasks/text_task.h"
 
 #include <algorithm>
@@ -60,10 +58,9 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
     throw Error(LA_ERR_UNSUPPORTED, "a segment of this kind is not supported");
 }
 
-static void check(const Model & model, const Grammar & grammar) {
+static SharedGrammarPtr compile(GrammarCache & grammars, const Model & model, const Grammar & grammar) {
     try {
-        check_grammar_limits(grammar.text);
-        check_grammar(model.vocab(), grammar.text);
+        return grammars.get(model.vocab(), grammar.text);
     } catch (const Error & e) {
         throw Error(e.status, (grammar.param == "grammar" ? "" : grammar.param + ": its ") + e.what(), grammar.param);
     }
@@ -79,7 +76,7 @@ static void check_wanted(const Request & request) {
 }
 
 static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, const EmbeddingTraits & embedding,
-                                        const RequestPtr & request) {
+                                        GrammarCache & grammars, const RequestPtr & request) {
     const AssertsThrow asserts_throw;
     const RequestSpec & spec = request->spec;
     if (spec.task == LA_TASK_EMBED || spec.task == LA_TASK_RERANK) {
@@ -107,12 +104,13 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
                         " in the " + param + ", " + std::to_string(n_answer) + " for the answer)",
                     param);
     }
+    SharedGrammarPtr grammar;
     if (!constraint.grammar.empty()) {
-        check(model, constraint.grammar); // once for all choices
+        grammar = compile(grammars, model, constraint.grammar); // once for all choices
     }
     std::vector<SequencePtr> sequences;
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {
-        Sampler sampler(model, spec.sampling, constraint, choice, n_ctx);
+        Sampler sampler(model, spec.sampling, constraint, grammar, choice, n_ctx);
         sampler.accept_prompt(request->prompt);
         sequences.push_back(std::make_unique<Sequence>(request, choice, std::move(sampler), stops));
     }
@@ -262,7 +260,7 @@ void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) 
             if (text_task) {
                 results = run_text_task(*shared->model, *job->request);
             } else {
-                sequences = prepare(*shared->model, shared->n_ctx, shared->embedding, job->request);
+                sequences = prepare(*shared->model, shared->n_ctx, shared->embedding, shared->grammars, job->request);
             }
         } catch (const Error & e) {
             status = e.status;

@@ -5,6 +5,7 @@
 #include "embedding/traits.h"
 #include "model/model.h"
 #include "request/requests.h"
+#include "sampling/grammar_cache.h"
 #include "sequence/sequence.h"
 #include "tasks/text_task.h"
 
@@ -55,6 +56,8 @@ class Preparer {
         std::shared_ptr<const Model> model;
         int32_t n_ctx = 0;
         EmbeddingTraits embedding;
+
+        GrammarCache grammars; // thread-safe
 
         std::mutex mutex;
         std::condition_variable changed;

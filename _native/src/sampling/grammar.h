@@ -13,6 +13,8 @@ struct Thinking {
     std::string start;
     std::vector<std::string> ends;
     int32_t budget = -1; // tokens before the end is forced; -1: none
+
+    bool is_marked() const { return !start.empty() && !ends.empty(); }
 };
 
 struct Grammar {

@@ -1,7 +1,6 @@
 #include "sampling/sampler.h"
 
 #include "base/error.h"
-#include "log/log_ring.h"
 #include "model/model.h"
 #include "sampling/grammar_limits.h"
 
@@ -115,7 +114,8 @@ SamplingSpec::SamplingSpec(const la_sampling & s) : raw(s) {
     }
 }
 
-Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constraint & constraint, int32_t choice, int32_t n_ctx)
+Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constraint & constraint, SharedGrammarPtr grammar,
+                 int32_t choice, int32_t n_ctx)
     : n_vocab_(model.n_vocab()) {
     const la_sampling & s = spec.raw;
     common_params_sampling p;
@@ -174,30 +174,15 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constrain
     if (infill && llama_vocab_eot(model.vocab()) < 0 && llama_vocab_eos(model.vocab()) < 0) {
         throw Error(LA_ERR_INVALID, "samplers has infill, but the model has no end-of-turn token", "samplers");
     }
-    const Grammar & grammar = constraint.grammar;
-    if (!grammar.empty()) {
-        p.grammar = { grammar.type, grammar.text };
-        p.grammar_lazy = grammar.lazy;
-        p.grammar_triggers = grammar.triggers;
-    }
-    p.generation_prompt = constraint.generation_prompt;
-    // It also tells a lazy grammar where thinking ends: no trigger counts before.
-    const Thinking & thinking = constraint.thinking;
-    const bool watch = !thinking.start.empty() && !thinking.ends.empty() && (grammar.lazy || thinking.budget >= 0);
-    if (watch) {
-        p.reasoning_budget_tokens = thinking.budget;
-        p.reasoning_budget_start = common_tokenize(model.vocab(), thinking.start, false, true);
-        for (const auto & end : thinking.ends) {
-            p.reasoning_budget_end.push_back(common_tokenize(model.vocab(), end, false, true));
-        }
-        p.reasoning_budget_forced = p.reasoning_budget_end.front();
+    if (grammar || (constraint.thinking.is_marked() && constraint.thinking.budget >= 0)) {
+        gate_ = std::make_unique<Gate>(model.vocab(), std::move(grammar), constraint);
     }
 
     const bool penalties = p.penalty_last_n != 0 && (p.penalty_repeat != 1 || p.penalty_freq != 0 || p.penalty_present != 0);
     const bool dry = p.dry_multiplier != 0 && p.dry_penalty_last_n != 0;
     n_look_back_ = std::max(penalties ? p.penalty_last_n : 0, dry ? p.dry_penalty_last_n : 0);
     // At temperature 0 the chain ends in the maximum, whatever top-k, top-p and min-p cut off below it.
-    greedy_ = p.temp <= 0 && p.dynatemp_range == 0 && p.mirostat == 0 && p.grammar.empty() && !watch && !penalties && !dry &&
+    greedy_ = p.temp <= 0 && p.dynatemp_range == 0 && p.mirostat == 0 && !penalties && !dry &&
               p.xtc_probability == 0 && p.typ_p == 1 && p.adaptive_target < 0 && spec.samplers.empty();
     if (greedy_) {
         biases_ = p.logit_bias;
@@ -215,16 +200,23 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constrain
         };
         p.samplers.erase(std::remove_if(p.samplers.begin(), p.samplers.end(), keeps_the_maximum), p.samplers.end());
     }
-    const ErrorTap tap;
-    try {
-        chain_.reset(common_sampler_init(model.weights(), p));
-    } catch (const std::exception & e) {
-        if (grammar.empty()) {
-            throw;
+    // The other samplers look at how many candidates there are, or make something of a probability of nothing.
+    leaves_out_ = p.dynatemp_range == 0 && p.mirostat == 0 && p.typ_p == 1 && p.top_n_sigma <= 0 && p.xtc_probability == 0 &&
+                  p.adaptive_target < 0 && spec.samplers.empty();
+    chain_.reset(common_sampler_init(model.weights(), p));
+}
+
+// The likeliest of them; below 0 when none has a finite logit.
+static llama_token best_admitted(const float * row, const Admitted & admitted) {
+    llama_token best = -1;
+    float highest = -INFINITY;
+    admitted.each([&](llama_token token) {
+        if (row[token] > highest) {
+            highest = row[token];
+            best = token;
         }
-        const std::string why = tap.text();
-        throw Error(LA_ERR_GRAMMAR, "grammar cannot be compiled: " + (why.empty() ? e.what() : why), grammar.param);
-    }
+    });
+    return std::isfinite(highest) ? best : -1;
 }
 
 static bool has_nan(const float * row, int32_t n) {
@@ -262,35 +254,103 @@ void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
 }
 
 llama_token Sampler::sample(llama_context * ctx, int32_t idx) {
-    float * row = llama_get_logits_ith(ctx, idx);
-    if (greedy_) {
-        // In place and back again: a copy of the vocabulary costs twenty times the search. The row must stay the model's
-        // own, since log probabilities are read from it.
-        saved_.clear();
-        for (const auto & bias : biases_) {
-            saved_.push_back(row[bias.token]);
-            row[bias.token] += bias.bias;
-        }
-        const llama_token token = argmax(row, n_vocab_);
-        for (size_t i = biases_.size(); i-- > 0;) { // backwards: a token may have several
-            row[biases_[i].token] = saved_[i];
-        }
-        if (token < 0) {
-            throw_no_choice(row);
-        }
+    return sample(llama_get_logits_ith(ctx, idx));
+}
+
+llama_token Sampler::sample(float * row) {
+    const llama_token token = greedy_ ? sample_greedily(row) : sample_by_chain(row);
+    if (gate_) {
+        gate_->accept(token);
+    }
+    if (chain_) {
+        common_sampler_accept(chain_.get(), token, false);
+    }
+    return token;
+}
+
+llama_token Sampler::sample_greedily(float * row) {
+    // In place and back again: a copy of the vocabulary costs twenty times the search. The row must stay the model's
+    // own, since log probabilities are read from it.
+    saved_.clear();
+    for (const auto & bias : biases_) {
+        saved_.emplace_back(bias.token, row[bias.token]);
+        row[bias.token] += bias.bias;
+    }
+    const llama_token token = best_of(row);
+    for (size_t i = saved_.size(); i-- > 0;) { // backwards: a token may have several
+        row[saved_[i].first] = saved_[i].second;
+    }
+    if (token < 0) {
+        throw_no_choice(row);
+    }
+    return token;
+}
+
+// The likeliest that is let through; below 0 if none. What it takes out of the row on the way goes into saved_.
+llama_token Sampler::best_of(float * row) {
+    if (gate_ && gate_->is_forcing()) {
+        return choose(row, gate_->is_closed() ? &gate_->admitted() : nullptr);
+    }
+    llama_token token = argmax(row, n_vocab_);
+    if (!gate_ || !gate_->is_closed()) {
         return token;
     }
+    // The next best is mostly right, and a few more looks at the row cost less than finding out about all tokens.
+    constexpr int k_max_tries = 4;
+    for (int i = 0; token >= 0 && !gate_->admits(token); ++i) {
+        if (i == k_max_tries || gate_->known()) {
+            return best_admitted(row, gate_->admitted());
+        }
+        saved_.emplace_back(token, row[token]);
+        row[token] = -INFINITY;
+        token = argmax(row, n_vocab_);
+    }
+    return token;
+}
+
+llama_token Sampler::sample_by_chain(const float * row) {
     if (has_nan(row, n_vocab_)) {
         throw_not_finite(); // before upstream sorts by it
     }
-    const llama_token token = common_sampler_sample(chain_.get(), ctx, idx);
-    const llama_token_data_array * candidates = common_sampler_get_candidates(chain_.get(), false);
-    const auto selected = static_cast<size_t>(candidates->selected);
-    if (candidates->selected < 0 || selected >= candidates->size || !(candidates->data[selected].logit > -INFINITY)) {
+    // As upstream: what is chosen freely is mostly admitted, and only if not, it is chosen again from what is. That is
+    // not quite the same as choosing from what is admitted at once, since top-k and top-p cut off at other places.
+    llama_token token = choose(row, nullptr);
+    if (gate_ && gate_->is_closed() && (token < 0 || !gate_->admits(token))) {
+        token = choose(row, &gate_->admitted());
+    }
+    if (token < 0) {
         throw_all_forbidden();
     }
-    common_sampler_accept(chain_.get(), token, true);
     return token;
+}
+
+// By the chain, or as the maximum where there is none. Below 0 if nothing is left to choose.
+llama_token Sampler::choose(const float * row, const Admitted * admitted) {
+    candidates_.clear();
+    if (admitted && (leaves_out_ || !chain_)) {
+        admitted->each([&](llama_token token) { candidates_.push_back({ token, row[token], 0 }); });
+    } else {
+        for (llama_token token = 0; token < n_vocab_; ++token) {
+            candidates_.push_back({ token, !admitted || admitted->has(token) ? row[token] : -INFINITY, 0 });
+        }
+    }
+    if (candidates_.empty()) {
+        return -1;
+    }
+    llama_token_data_array array = { candidates_.data(), candidates_.size(), -1, false };
+    if (gate_ && gate_->is_forcing()) {
+        gate_->force(array);
+    }
+    if (chain_) {
+        llama_sampler_apply(common_sampler_get(chain_.get()), &array);
+    } else {
+        const auto best = std::max_element(array.data, array.data + array.size,
+                                           [](const auto & a, const auto & b) { return a.logit < b.logit; });
+        array.selected = best - array.data;
+    }
+    const auto selected = static_cast<size_t>(array.selected);
+    const bool found = array.selected >= 0 && selected < array.size && array.data[selected].logit > -INFINITY;
+    return found ? array.data[selected].id : -1;
 }
 
 int32_t argmax(const float * row, int32_t n) {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "llama_async.h"
-#include "sampling/grammar.h"
+#include "sampling/gate.h"
 
 #include "sampling.h" // common's
 
@@ -32,9 +32,10 @@ struct SamplingSpec {
 // One sequence's sampler. Not thread-safe; made on the preparation thread, then used by the decode thread alone.
 class Sampler {
   public:
-    // Choice i is seeded with seed + i. REQUIRES: check_grammar passed, if there is a grammar. Throws Error:
+    // Choice i is seeded with seed + i. `grammar` is the constraint's, compiled, or null where it has none. Throws Error:
     // LA_ERR_INVALID, LA_ERR_GRAMMAR.
-    Sampler(const Model & model, const SamplingSpec & spec, const Constraint & constraint, int32_t choice, int32_t n_ctx);
+    Sampler(const Model & model, const SamplingSpec & spec, const Constraint & constraint, SharedGrammarPtr grammar,
+            int32_t choice, int32_t n_ctx);
 
     // The prompt counts for penalties and DRY, as in llama-server.
     void accept_prompt(const std::vector<llama_token> & prompt);
@@ -43,13 +44,23 @@ class Sampler {
     // row is not finite, LA_ERR_INVALID when nothing may be chosen, whatever
     // upstream throws otherwise.
     llama_token sample(llama_context * ctx, int32_t idx);
+    // The same from a row of logits, which is left as it was.
+    llama_token sample(float * row);
 
   private:
     [[noreturn]] void throw_no_choice(const float * row) const;
+    llama_token sample_greedily(float * row);
+    llama_token best_of(float * row);
+    llama_token sample_by_chain(const float * row);
+    llama_token choose(const float * row, const Admitted * admitted);
 
     bool greedy_; // plain argmax: no chain, no copy of the vocabulary, no sort
+    // Whether the chain comes to the same when forbidden tokens are not among its candidates at all.
+    bool leaves_out_ = false;
     std::vector<llama_logit_bias> biases_; // of a greedy one; otherwise they are in the chain
-    std::vector<float> saved_;             // scratch
+    std::vector<std::pair<llama_token, float>> saved_; // scratch: what a row held
+    std::vector<llama_token_data> candidates_;         // scratch of the chain
+    std::unique_ptr<Gate> gate_; // null: everything is let through
     int32_t n_vocab_;
     int32_t n_look_back_; // prompt tokens that can matter
     common_sampler_ptr chain_;

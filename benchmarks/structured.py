@@ -1,0 +1,275 @@
+"""What a schema, attached tools and the reading of an answer cost a token, beside free text of the same length.
+
+    python benchmarks/structured.py [--streams 16] [--decode 192] [--rounds 3] [--threads N] [--only schema,answers]
+
+"schema": `--streams` answers under a schema of 20 properties, and as many free ones that get the same prompts and stop
+after the same numbers of tokens, take turns; at temperature 0 and with a request's default sampling. Printed are tokens
+per second from the first request to the last end, and what sampling (with grammar and text building) took per token,
+from the engine's own clock. The floor is upstream's GBNF mask alone, over the whole vocabulary, in a string's middle and
+at a property's name: what one mask a token would cost.
+
+"answers": one long answer of a random model of 0.2 million weights, whose steps leave little else to measure: free text
+with tools attached (whose grammar waits for its trigger), and the same with each kind of trigger that upstream's
+templates have. Per token around the 100th and before the `--long`th token, and for whole answers of both lengths, the
+last reading of everything included. The bar is that the later costs at most twice the earlier.
+
+Medians and the spread (min..max). Needs numpy and gguf (`pip install gguf`), and the pinned source for its templates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import describe, engine_of
+
+from llama_async import AsyncLlama
+from llama_async._default_model import default_model_path
+from llama_async.lowlevel import ffi, lib
+
+if TYPE_CHECKING:
+    from llama_async.types.chat import ChatCompletion
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "llama.cpp")]
+
+TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+PROPERTIES: dict[str, Any] = {
+    **dict.fromkeys(["name", "street", "city", "country", "occupation", "employer", "hobby", "motto"], TEXT),
+    **dict.fromkeys(["age", "height_cm", "weight_kg", "children", "salary"], NUMBER),
+    **dict.fromkeys(["married", "smoker", "employed"], FLAG),
+    "colour": {"enum": ["red", "green", "blue"]},
+    "born": {"type": "string", "format": "date"},
+    "languages": {"type": "array", "items": TEXT, "maxItems": 3},
+    "pet": {"type": "object", "properties": {"kind": TEXT, "age": NUMBER}, "required": ["kind", "age"]},
+}
+SCHEMA = {"type": "object", "properties": PROPERTIES, "required": list(PROPERTIES), "additionalProperties": False}
+AS_JSON: Any = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
+NAMES = "Ada Ben Chloe David Eva Finn Grace Hugo Ida Jon Kim Leo Mia Nils Ola Pia".split()
+TOOL: Any = {
+    "type": "function",
+    "function": {"name": "get_time", "parameters": {"type": "object", "properties": {"zone": TEXT}}},
+}
+# Templates of upstream, one for each kind of trigger.
+FAMILIES = {
+    "a word": "Qwen-Qwen3-0.6B",
+    "patterns": "openai-gpt-oss-120b",
+    "a look ahead": "meetkai-functionary-medium-v3.2",
+}
+
+
+class Table:
+    """Rows of medians and spreads, printed as they come."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[float]] = {}
+
+    def add(self, name: str, unit: str, values: list[float]) -> float:
+        """Print a row and return its median."""
+        self.rows[f"{name} [{unit}]"] = values
+        middle = statistics.median(values)
+        print(f"{name:58} {unit:9} {middle:10.3f} ({min(values):.3f}..{max(values):.3f})", flush=True)
+        return middle
+
+
+# -- free text and a schema --------------------------------------------------------------------------------------------
+
+
+async def answers(client: AsyncLlama, lengths: list[int], *, schema: bool, hot: bool) -> tuple[float, float, list[int]]:
+    """Return seconds, seconds of sampling, and the tokens of each answer; all run at once."""
+    engine = await engine_of(client)
+    before = engine.stats()
+    start = time.perf_counter()
+
+    async def one(index: int) -> ChatCompletion:
+        extra: dict[str, Any] = {"cache_prompt": False, **({} if schema else {"ignore_eos": True})}
+        return await client.chat.completions.create(
+            model="default",
+            messages=[{"role": "user", "content": f"Invent a person called {NAMES[index % 16]} {index}, as JSON."}],
+            max_tokens=lengths[index],
+            extra_body=extra,
+            **({"response_format": AS_JSON} if schema else {}),
+            **({"seed": index} if hot else {"temperature": 0}),
+        )
+
+    completions = await asyncio.gather(*(one(index) for index in range(len(lengths))))
+    seconds = time.perf_counter() - start
+    counted = [completion.usage.completion_tokens for completion in completions if completion.usage]
+    return seconds, engine.stats()["sample_s"] - before["sample_s"], counted
+
+
+async def schema_cost(model: Path, args: argparse.Namespace, table: Table) -> None:
+    """Compare answers under the schema with free ones of the same lengths."""
+    async with AsyncLlama(model, n_parallel=args.streams, n_ctx=512, n_threads=args.threads) as client:
+        await engine_of(client)  # which takes upstream's log
+        in_string, at_name = mask_ms(model, args.rounds)
+        floor_ms = table.add("upstream's mask in a string", "ms", in_string)
+        table.add("upstream's mask at a name", "ms", at_name)
+        for hot in (False, True):
+            label = "default sampling" if hot else "greedy"
+            walls: dict[bool, list[float]] = {False: [], True: []}
+            samples: dict[bool, list[float]] = {False: [], True: []}
+            cap = [args.decode] * args.streams
+            first, _, lengths = await answers(client, cap, schema=True, hot=hot)  # the first of its schema
+            await answers(client, lengths, schema=False, hot=hot)
+            for _ in range(args.rounds):
+                seconds, sample_s, lengths = await answers(client, cap, schema=True, hot=hot)
+                walls[True].append(sum(lengths) / seconds)
+                samples[True].append(1e6 * sample_s / sum(lengths))
+                seconds, sample_s, counted = await answers(client, lengths, schema=False, hot=hot)
+                assert counted == lengths, "a free answer ended early"
+                walls[False].append(sum(lengths) / seconds)
+                samples[False].append(1e6 * sample_s / sum(lengths))
+            table.add(f"{label}, free text", "tok/s", walls[False])
+            table.add(f"{label}, schema", "tok/s", walls[True])
+            table.add(f"{label}, first answers of a new schema", "tok/s", [sum(lengths) / first])
+            table.add(f"{label}, sampling of free text", "us/token", samples[False])
+            table.add(f"{label}, sampling under the schema", "us/token", samples[True])
+            pairs = list(zip(walls[True], walls[False], strict=True))
+            table.add(f"{label}, schema beside free text (bar: 0.9)", "ratio", [ours / free for ours, free in pairs])
+            with_masks = [1 / (1 / free + floor_ms / 1e3) for _, free in pairs]
+            table.add(
+                f"{label}, schema beside free text with one mask a token",
+                "ratio",
+                [ours / floor for (ours, _), floor in zip(pairs, with_masks, strict=True)],
+            )
+
+
+def mask_ms(model: Path, rounds: int) -> tuple[list[float], list[float]]:
+    """Return what upstream's grammar sampler takes for all tokens, in a string's middle and at a property's name."""
+    lib.llama_backend_init()
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    weights = lib.llama_model_load_from_file(str(model).encode(), params)
+    vocab = lib.llama_model_get_vocab(weights)
+    n_vocab = lib.llama_vocab_n_tokens(vocab)
+    grammar = rb"""
+root ::= "{" "\"name\"" ":" string "}"
+string ::= "\"" char* "\""
+char ::= [^"\\\x7F\x00-\x1F] | [\\] (["\\bfnrt] | "u" [0-9a-fA-F]{4})
+"""
+    data = ffi.new("llama_token_data[]", n_vocab)
+    array = ffi.new("llama_token_data_array *")
+
+    def timed(sampler: Any) -> Iterator[float]:
+        for _ in range(max(5, rounds)):
+            for token in range(n_vocab):
+                data[token].id, data[token].logit = token, 0
+            array.data, array.size, array.selected, array.sorted = data, n_vocab, -1, False
+            start = time.perf_counter()
+            lib.llama_sampler_apply(sampler, array)
+            yield 1e3 * (time.perf_counter() - start)
+
+    sampler = lib.llama_sampler_init_grammar(vocab, grammar, b"root")
+    times: list[list[float]] = []
+    for text in (b'{"', b'name":"a'):
+        tokens = ffi.new("llama_token[]", 32)
+        for token in tokens[0 : lib.llama_tokenize(vocab, text, len(text), tokens, 32, False, False)]:
+            lib.llama_sampler_accept(sampler, token)
+        times.append(list(timed(sampler)))
+    lib.llama_sampler_free(sampler)
+    lib.llama_model_free(weights)
+    return times[1], times[0]
+
+
+# -- long answers ------------------------------------------------------------------------------------------------------
+
+
+async def answer_cost(args: argparse.Namespace, table: Table) -> None:
+    """Compare late tokens of a long answer with early ones."""
+    import obtain
+    from tools.tiny_models import tiny_llama
+
+    source = obtain.obtain()
+    with tempfile.TemporaryDirectory() as directory:
+        for kind, family in FAMILIES.items():
+            template = (source / "models" / "templates" / f"{family}.jinja").read_text(encoding="utf-8")
+            path = tiny_llama(Path(directory) / f"{family}.gguf", n_ctx_train=2 * args.long)
+            async with AsyncLlama(
+                path, n_parallel=1, n_ctx=args.long + 1024, n_threads=1, chat_template=template
+            ) as client:
+                await long_answer(client, 200, tools=True)
+                for tools in (True, False) if kind == "a word" else (True,):
+                    runs = [await long_answer(client, args.long, tools=tools) for _ in range(args.rounds)]
+                    shorts = [await long_answer(client, 100, tools=tools) for _ in range(3 * args.rounds)]
+                    label = f"tools, trigger is {kind}" if tools else "no tools, thinking is read"
+                    early = table.add(f"{label}: tokens 50 to 250", "us/token", [run[0] for run in runs])
+                    late = table.add(f"{label}: last 200 of {args.long}", "us/token", [run[1] for run in runs])
+                    short = table.add(f"{label}: all of 100", "us/token", [run[2] for run in shorts])
+                    long = table.add(f"{label}: all of {args.long}", "us/token", [run[2] for run in runs])
+                    table.add(f"{label}: late beside early (bar: 2)", "ratio", [late / early])
+                    table.add(f"{label}: long beside short (bar: 2)", "ratio", [long / short])
+
+
+async def long_answer(client: AsyncLlama, n: int, *, tools: bool) -> tuple[float, float, float]:
+    """Return microseconds of sampling and reading per token: tokens 50 to 250, the last 200, all of them."""
+    engine = await engine_of(client)
+    begin = engine.stats()
+    stream = await client.chat.completions.create(
+        model="default",
+        messages=[{"role": "user", "content": "Go on."}],
+        stream=True,
+        max_tokens=n,
+        temperature=0,
+        extra_body={"cache_prompt": False, "ignore_eos": True},
+        **({"tools": [TOOL]} if tools else {}),
+    )
+    seen: list[tuple[int, float]] = []
+    async for _ in stream:
+        now = engine.stats()
+        seen.append((int(now["n_generated"] - begin["n_generated"]), now["sample_s"]))
+    end = engine.stats()
+    assert end["n_generated"] - begin["n_generated"] == n, "the answer ended early"
+
+    def between(low: int, high: int) -> float:
+        inside = [one for one in seen if low <= one[0] <= high]
+        if len(inside) < 2 or inside[-1][0] == inside[0][0]:
+            return float("nan")
+        return 1e6 * (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0])
+
+    return between(50, 250), between(n - 200, n - 1), 1e6 * (end["sample_s"] - begin["sample_s"]) / n
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------------
+
+
+async def measure(args: argparse.Namespace, model: Path, table: Table) -> None:
+    """Run what was asked for."""
+    if "schema" in args.only:
+        await schema_cost(model, args, table)
+    if "answers" in args.only:
+        await answer_cost(args, table)
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--streams", default=16, type=int)
+    parser.add_argument("--decode", default=192, type=int)
+    parser.add_argument("--long", default=8000, type=int)
+    parser.add_argument("--rounds", default=3, type=int)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--only", default="schema,answers", type=lambda text: text.split(","))
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    model = args.model or default_model_path()
+    facts = describe(model)
+    for name, fact in facts.items():
+        print(f"{name}: {json.dumps(fact) if isinstance(fact, dict) else fact}")
+    table = Table()
+    asyncio.run(measure(args, model, table))
+    if args.json:
+        args.json.write_text(json.dumps({"facts": facts, "rows": table.rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
