@@ -5,8 +5,8 @@
 "schema": `--streams` answers under a schema of 20 properties, and as many free ones that get the same prompts and stop
 after the same numbers of tokens, take turns; at temperature 0 and with a request's default sampling. Printed are tokens
 per second from the first request to the last end, and what sampling (with grammar and text building) took per token,
-from the engine's own clock. The floor is upstream's GBNF mask alone, over the whole vocabulary, in a string's middle and
-at a property's name: what one mask a token would cost.
+from the engine's own clock. The floor is upstream's GBNF mask alone, over the whole vocabulary, within a string and at
+a property's name: what one mask a token would cost.
 
 "answers": one long answer of a random model of 0.2 million weights, whose steps leave little else to measure: free text
 with tools attached (whose grammar waits for its trigger), and the same with each kind of trigger that upstream's
