@@ -15,7 +15,7 @@ from ._pattern import Cat, Chars, Either, Expression, Ranges
 
 __all__ = ["Automaton", "AutomatonError", "counting", "determined", "product", "words"]
 
-_MAX_STATES = 4000
+_MAX_STATES = 2000
 _MAX_LINKS = 200_000
 
 

@@ -30,10 +30,10 @@ from ._parameters import (
     sampling_numbers,
     stop_strings,
 )
-from ._response_format import response_grammar
+from ._response_format import is_large, is_ready, response_grammar
 from ._tools import tool_options
 
-__all__ = ["ChatRequest", "chat_request"]
+__all__ = ["ChatRequest", "chat_request", "takes_long"]
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _PRIORITIES: Mapping[str, int] = {"auto": 0, "default": 0, "scale": 0, "flex": -1, "priority": 1, "fast": 1}
@@ -133,6 +133,11 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
         store=boolean(given, "store"),
         metadata=checked_metadata(given.get("metadata", {})),
     )
+
+
+def takes_long(parameters: Mapping[str, object]) -> bool:
+    """Whether checking these is work for another thread: there is a schema that is new, or large."""
+    return not is_ready(parameters.get("response_format")) or is_large(parameters.get("tools"))
 
 
 def _check(given: Mapping[str, Any]) -> None:

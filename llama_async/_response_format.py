@@ -10,11 +10,12 @@ from typing import Any
 import pydantic
 
 from ._errors import bad_request, shown
-from ._schema_grammar import ANY_OBJECT, schema_grammar
+from ._schema_grammar import ANY_OBJECT, is_compiled, schema_grammar
 
-__all__ = ["response_grammar"]
+__all__ = ["is_large", "is_ready", "response_grammar"]
 
 _PARAM = "response_format"
+_LARGE = 1000  # values, or as many times 64 characters: 1 ms
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -45,6 +46,33 @@ def response_grammar(response_format: object) -> str | None:
         _check_keys(response_format, _PARAM, {"type", "json_schema"})
         return _json_schema(response_format.get("json_schema"))
     raise bad_request(f"{_PARAM}.type", f"{_PARAM}.type is {shown(kind)}, but must be text, json_object or json_schema")
+
+
+def is_ready(response_format: object) -> bool:
+    """Whether `response_grammar` takes no time: its schema is known, small things are wrong, or there is none."""
+    if not isinstance(response_format, Mapping):
+        return True
+    wrapper = response_format.get("json_schema")
+    schema = wrapper.get("schema") if isinstance(wrapper, Mapping) else response_format.get("schema")
+    return not isinstance(schema, Mapping) or (not is_large(schema) and is_compiled(schema))
+
+
+def is_large(value: object) -> bool:
+    """Whether reading a value of JSON takes long. Looks at a bounded part of it."""
+    left = _LARGE
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        left -= 1
+        if isinstance(item, str):
+            left -= len(item) >> 6
+        elif isinstance(item, (list, tuple, Mapping)):
+            if len(item) > left:
+                return True
+            todo += item.values() if isinstance(item, Mapping) else item
+        if left < 0:
+            return True
+    return False
 
 
 def _json_schema(wrapper: object) -> str:

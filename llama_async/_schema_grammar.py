@@ -18,30 +18,33 @@ from __future__ import annotations
 
 import json
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import lru_cache
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
 from ._automaton import Automaton, AutomatonError, counting, determined, words
-from ._errors import bad_request, shown
+from ._errors import OpenAIError, bad_request, shown
 from ._gbnf import NOTHING, Either, Expr, Ref, Repeat, Rules, Then, literal
 from ._grammar_members import Between, Hits, Limits, Member, MembersError, containing
 from ._grammar_text import NUMBER, SPACE, STRING, VALUE, add_common_rules, between, expression, strings
 from ._pattern import FORMATS, FREE_FORMATS, PatternError, lengths, parse
 from ._schema_document import Document
-from ._schema_numbers import Interval, integers, multiples, numbers
+from ._schema_numbers import Interval, add_digits, integers, multiples, numbers
 from ._schema_reader import SchemaReader
-from ._schema_values import MAX_REPEAT, Refused, TooLarge, equal
+from ._schema_values import MAX_REPEAT, Refused, TooLarge, equal, identity
 from ._shape import Child, Contains, Part, Shape
 
-__all__ = ["ANY_OBJECT", "schema_grammar", "schema_text"]
+__all__ = ["ANY_OBJECT", "is_compiled", "schema_grammar"]
 
 _MAX_BYTES = 1 << 18
-_MAX_RULES = 12_000
-_MAX_PATTERNS = 4  # of names in one object: their combinations multiply out
+_MAX_TEXT = 1 << 19
+_MAX_RULES = 8_000
+_MAX_CACHED_BYTES = 1 << 24
+_MAX_PATTERNS = 3  # of names in one object: their combinations multiply out
 
 
 ANY_OBJECT: Mapping[str, Any] = MappingProxyType({"type": "object"})
@@ -49,7 +52,7 @@ ANY_OBJECT: Mapping[str, Any] = MappingProxyType({"type": "object"})
 _CODES = ((0, 0x10FFFF),)
 
 
-def schema_text(schema: object, param: str) -> str:
+def _schema_text(schema: object, param: str) -> str:
     """Return a schema as JSON, by which it is known.
 
     Raises:
@@ -76,23 +79,62 @@ def schema_grammar(schema: object, param: str) -> str:
     Raises:
         BadRequestError: It is no schema, is too large, or has a keyword that cannot be enforced.
     """
-    text = schema_text(schema, param)
-    outcome = _compiled(text)
+    outcome = _compiled(_schema_text(schema, param))
     if isinstance(outcome, Refused):
         message = f"{param}: the schema cannot be enforced: {outcome.message} (at {outcome.place})"
         raise bad_request(param, message)
     return outcome
 
 
-@lru_cache(maxsize=128)
-def _compiled(text: str) -> str | Refused:
-    """Return the grammar, or why there is none: that is kept too, since it takes as long."""
+class _Outcomes:
+    """The grammars of the schemas that came last, or why they have none, which takes as long to find."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._by_text: OrderedDict[str, str | Refused] = OrderedDict()
+        self._n_bytes = 0
+
+    def get(self, text: str) -> str | Refused | None:
+        with self._lock:
+            if text in self._by_text:
+                self._by_text.move_to_end(text)
+            return self._by_text.get(text)
+
+    def put(self, text: str, outcome: str | Refused) -> None:
+        with self._lock:
+            if text not in self._by_text:
+                self._by_text[text] = outcome
+                self._n_bytes += _size(text, outcome)
+            while self._n_bytes > _MAX_CACHED_BYTES:
+                self._n_bytes -= _size(*self._by_text.popitem(last=False))
+
+
+def _size(text: str, outcome: str | Refused) -> int:
+    return len(text) + (len(outcome) if isinstance(outcome, str) else 0) + 500
+
+
+_outcomes = _Outcomes()
+
+
+def is_compiled(schema: object) -> bool:
+    """Whether `schema_grammar` has nothing left to do but to look up what it found, or refuse, at once."""
     try:
-        return _Writer(json.loads(text)).text()
-    except RecursionError:
-        return TooLarge("#", "it nests too deep")
-    except Refused as refused:
-        return refused.with_traceback(None)
+        return _outcomes.get(_schema_text(schema, "schema")) is not None
+    except OpenAIError:
+        return True
+
+
+def _compiled(text: str) -> str | Refused:
+    outcome = _outcomes.get(text)
+    if outcome is None:
+        try:
+            outcome = _Writer(json.loads(text)).text()
+        except RecursionError:
+            outcome = TooLarge("#", "it nests too deep")
+        except Refused as refused:
+            outcome = refused.with_traceback(None)
+        _outcomes.put(text, outcome)
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +164,7 @@ class _Writer:
 
     def text(self) -> str:
         add_common_rules(self._rules)
+        add_digits(self._rules)
         root = self._child((Part(self._root, True, "#"),), "#")
         while self._todo:
             name, child, place = self._todo.pop()
@@ -134,6 +177,8 @@ class _Writer:
         text = self._rules.text(root)
         if text is None:
             raise Refused("#", "no value satisfies it")
+        if len(text) > _MAX_TEXT:
+            raise TooLarge("#", f"its grammar has {len(text)} characters, the limit is {_MAX_TEXT}")
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -161,7 +206,7 @@ class _Writer:
                 tuple(
                     literal(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
                     for value in shape.candidates()
-                    if self._allows(shape, value, place)
+                    if self._allows_more(shape, value, place)
                 )
             )
         if shape == Shape(spoken=shape.spoken, is_typed=shape.is_typed):
@@ -236,7 +281,9 @@ class _Writer:
             if most is None:
                 return Then(('"\\""', Repeat(Ref("char"), least, least), Ref("text"))) if least else STRING
             return Then(('"\\""', Repeat(Ref("char"), least, most), '"\\""'))
-        if len(patterns) == 1 and patterns[0][1] and not excluded:
+        # One that begins or ends with anything leaves many ways open at once, where its automaton has one.
+        is_anchored = len(patterns) == 1 and patterns[0][0].startswith("^") and patterns[0][0].endswith("$")
+        if is_anchored and patterns[0][1] and not excluded:
             parsed = self._parsed(patterns[0][0], place)
             shortest, longest = lengths(parsed)
             if shortest >= least and (most is None or (longest is not None and longest <= most)):
@@ -348,13 +395,13 @@ class _Writer:
         values: list[Any] = []
         for shape in self._reader.shapes(child) if child else [Shape()]:
             if shape.values is not None:
-                found = [value for value in shape.candidates() if self._allows(shape, value, "#")]
+                found = [value for value in shape.candidates() if self._allows_more(shape, value, "#")]
             elif shape.meant() <= {"null", "boolean"}:
                 found = [v for v in (None, False, True) if shape.allows_plain(v)]
             else:
                 return None
-            values += [value for value in found if not any(equal(value, other) for other in values)]
-        return values
+            values += found
+        return list({identity(value): value for value in values}.values())
 
     def _containing(
         self, name: str, items: Callable[[int], Child], n_first: int, what: Contains, limits: Limits
@@ -479,11 +526,15 @@ class _Writer:
         return any(self._allows(shape, value, place) for shape in self._reader.shapes(child))
 
     def _allows(self, shape: Shape, value: object, place: str) -> bool:
-        """Whether a listed value satisfies all else that is said of it."""
+        """Whether a value has a shape."""
         if not shape.allows_plain(value):
             return False
         if shape.values is not None and not any(equal(value, other) for other in shape.values):
             return False
+        return self._allows_more(shape, value, place)
+
+    def _allows_more(self, shape: Shape, value: object, place: str) -> bool:
+        """Whether one of its candidates satisfies what takes a deeper look."""
         if isinstance(value, str):
             if set(shape.formats) - FREE_FORMATS:
                 raise Refused(place, "enum or const beside 'format' is not supported")

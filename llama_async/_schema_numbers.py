@@ -12,14 +12,13 @@ from functools import lru_cache
 
 from ._gbnf import EMPTY_TEXT, NOTHING, Either, Expr, Ref, Repeat, Rules, Then, literal
 
-__all__ = ["Interval", "integers", "multiples", "numbers"]
+__all__ = ["Interval", "add_digits", "integers", "multiples", "numbers"]
 
 _MAX_DIGITS = 15
 _LARGEST = 10 ** (_MAX_DIGITS - 1)
 _MAX_LISTED = 500
 _MAX_REMAINDERS = 50
 
-_DIGIT = "[0-9]"
 _NATURAL = "([0] | [1-9] [0-9]{0,15})"
 
 
@@ -85,7 +84,7 @@ def _naturals(low: int, high: int) -> Expr:
 @lru_cache(maxsize=1024)
 def _same_length(low: str, high: str) -> Expr:
     if set(low) == {"0"} and set(high) == {"9"}:
-        return Repeat(_DIGIT, len(low), len(low))
+        return _digits_between(len(low), len(low))
     if len(low) == 1:
         return _digits(low, high)
     if low[0] == high[0]:
@@ -100,8 +99,19 @@ def _same_length(low: str, high: str) -> Expr:
         parts.append(Then((literal(high[0]), _same_length("0" * rest, high[1:]))))
         last -= 1
     if first <= last:
-        parts.append(Then((_digits(str(first), str(last)), Repeat(_DIGIT, rest, rest))))
+        parts.append(Then((_digits(str(first), str(last)), _digits_between(rest, rest))))
     return Either(tuple(parts))
+
+
+def add_digits(rules: Rules) -> None:
+    """Add the rules of any digits, shared by all numbers: those that are not needed are not written."""
+    for most in range(1, _MAX_DIGITS + 2):
+        for least in {0, 1, most}:
+            rules.by_name[f"digits-{least}-{most}"] = Repeat("[0-9]", least, most)
+
+
+def _digits_between(least: int, most: int) -> Expr:
+    return Ref(f"digits-{least}-{most}") if most else EMPTY_TEXT
 
 
 def _digits(low: str, high: str) -> Expr:
@@ -141,8 +151,8 @@ def numbers(interval: Interval, *, fraction: bool = False) -> Expr:
 
 def _fraction_part(needed: bool, most: int = 16) -> Expr:
     if needed:
-        return Then(('"."', Repeat(_DIGIT, 0, most - 1), "[1-9]"))
-    return Repeat(Then(('"."', Repeat(_DIGIT, 1, most))), 0, 1)
+        return Then(('"."', _digits_between(0, most - 1), "[1-9]"))
+    return Repeat(Then(('"."', _digits_between(1, most))), 0, 1)
 
 
 def _magnitudes(interval: Interval, fraction: bool) -> Expr:
@@ -203,7 +213,7 @@ class _Fraction:
         if at >= self.n_most:
             return NOTHING
         if not low and not high and (some or not self.needed):
-            return Repeat(_DIGIT, 1, self.n_most - at)
+            return _digits_between(1, self.n_most - at)
         lowest = int(self.low_digits[at : at + 1] or 0) if low else 0
         highest = int(self.high_digits[at : at + 1] or 0) if high else 9
         by_state: dict[tuple[bool, bool, bool], list[int]] = {}

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ._errors import shown
-from ._schema_values import BY_TYPE, TYPES, Refused, Schema, TooLarge, count, is_number, named_types
+from ._schema_values import BY_TYPE, TYPES, Refused, Schema, TooLarge, count, identity, is_number, named_types
 from ._shape import ArrayFact, Child, Contains, ObjectFact, Part, Shape, bound
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SchemaReader"]
 
-_MAX_STEPS = 20_000
+_MAX_STEPS = 10_000
 _MAX_SHAPES = 300
 _MAX_PROBE_DEPTH = 3
 
@@ -315,6 +315,8 @@ class SchemaReader:
 
     def _outside(self, shape: Shape, other: Part, part: Part) -> Shapes:
         """Return what of a shape does not satisfy another alternative of a `oneOf`."""
+        if self._have_other_constants(shape, other):
+            return [shape]
         if self.is_empty(shape):
             return []
         if all(self.is_empty(both) for both in self._read(shape, other)):
@@ -329,6 +331,26 @@ class SchemaReader:
                 "oneOf has alternatives that a value may satisfy at once, and which of them it must not cannot be "
                 f"enforced ({refused.message}); anyOf would be supported",
             ) from None
+
+    def _have_other_constants(self, shape: Shape, other: Part) -> bool:
+        """Whether both require a member of which they list different values, as a discriminated union has it."""
+        schema = other.schema
+        for _ in range(4):
+            if isinstance(schema, dict) and "$ref" in schema:
+                schema = self._document.target(schema, "$ref")
+        if not isinstance(schema, dict) or shape.meant() != {"object"}:
+            return False
+        properties, required = schema.get("properties"), schema.get("required")
+        if not isinstance(properties, dict) or not isinstance(required, list):
+            return False
+        for name in shape.required:
+            if name in required and name in properties:
+                theirs = _constants(properties[name])
+                for fact in shape.objects:
+                    part = fact.properties.get(name)
+                    if part is not None and part.positive and theirs and _constants(part.schema).isdisjoint(theirs):
+                        return bool(_constants(part.schema))
+        return False
 
     def _conditional(self, shape: Shape, part: Part) -> Shapes:
         schema, place = part.schema, part.place
@@ -505,6 +527,16 @@ def _limited(shape: Shape, field: str, limit: int, lower: bool) -> Shape:
         limit = max(limit, now) if lower else min(limit, now)
     changed: dict[str, Any] = {f"{'min' if lower else 'max'}_{field}": limit}
     return replace(shape, **changed)
+
+
+def _constants(schema: object) -> set[object]:
+    """Return the values that a schema lists at its top, none if it lists none."""
+    if not isinstance(schema, dict):
+        return set()
+    if "const" in schema:
+        return {identity(schema["const"])}
+    values = schema.get("enum")
+    return set(map(identity, values)) if isinstance(values, list) else set()
 
 
 def _requiring(shape: Shape, names: list[str]) -> Shape:

@@ -25,6 +25,7 @@ __all__ = [
     "count",
     "enumeration",
     "equal",
+    "identity",
     "is_number",
     "is_of_type",
     "is_outside",
@@ -251,6 +252,15 @@ def equal(one: object, other: object) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def identity(value: object) -> object:
+    """Return what two JSON values have in common exactly if they are equal: hashable."""
+    if isinstance(value, list):
+        return ("array", *map(identity, value))
+    if isinstance(value, dict):
+        return ("object", frozenset((key, identity(item)) for key, item in value.items()))
+    return (isinstance(value, bool), value)
 
 
 def is_outside(value: object, schema: Schema) -> bool:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from ._schema_numbers import Interval
-from ._schema_values import equal, is_of_type
+from ._schema_values import equal, identity, is_of_type
 
 __all__ = ["ANY", "ArrayFact", "Child", "Contains", "ObjectFact", "Part", "Shape", "bound"]
 
@@ -170,8 +170,10 @@ class Shape:
 
     def listed(self, values: list[Any]) -> Shape:
         """Return the shape with none but these values."""
-        mine = values if self.values is None else [v for v in self.values if any(equal(v, other) for other in values)]
-        return replace(self, values=tuple(mine), is_typed=True)
+        if self.values is not None:
+            same = set(map(identity, values))
+            values = [value for value in self.values if identity(value) in same]
+        return replace(self, values=tuple(values), is_typed=True)
 
     def candidates(self) -> list[Any]:
         """Return the listed values that its types, bounds and lengths allow; nothing deeper is looked at."""
@@ -180,7 +182,7 @@ class Shape:
 
     def allows_plain(self, value: object) -> bool:
         """Whether types, excluded values, bounds and lengths allow a value."""
-        name = next(name for name in _TYPES if is_of_type(value, name))
+        name = _type_name(value)
         if name not in self.types or any(equal(value, other) for other in self.excluded):
             return False
         if name == "number":
@@ -208,8 +210,8 @@ class Shape:
 
     def is_surely_empty(self) -> bool:
         """Whether no value can have this shape, as far as a look at the shape alone tells."""
-        if self.values is not None and not self.candidates():
-            return True
+        if self.values is not None:
+            return not any(map(self.allows_plain, self.values))
         return not any(self._is_possible(name) for name in self.meant())
 
     def _is_possible(self, name: str) -> bool:
@@ -227,6 +229,10 @@ class Shape:
                 return False
             return not self.absent.intersection(self.required)
         return True
+
+
+def _type_name(value: object) -> str:
+    return next(name for name in _TYPES if is_of_type(value, name))
 
 
 def _between(n: int, least: int, most: int | None) -> bool:

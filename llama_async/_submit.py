@@ -11,18 +11,20 @@ import anyio
 from ._abi import RequestFlag
 from ._errors import APITimeoutError
 from ._parameters import NO_BIAS
+from ._request import chat_request, takes_long
 from ._threads import run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from ._abi import Request, Segment
     from ._engine import Engine
     from ._generation import Generation
     from ._model import Model
     from ._parameters import LogitBias
+    from ._request import ChatRequest
 
-__all__ = ["Prompt", "submit", "submit_all", "within"]
+__all__ = ["Prompt", "checked", "submit", "submit_all", "within"]
 
 _T = TypeVar("_T")
 
@@ -39,6 +41,13 @@ class Prompt(Protocol):
 
     def encode(self) -> tuple[Segment, ...]:
         """Return the segments. Called in any thread."""
+
+
+async def checked(model: str, parameters: Mapping[str, object]) -> ChatRequest:
+    """Check the parameters of a chat completion as `chat_request` does, in a worker thread if that takes long."""
+    if takes_long(parameters):
+        return await run_in_thread(lambda: chat_request(model, parameters))
+    return chat_request(model, parameters)
 
 
 async def submit(

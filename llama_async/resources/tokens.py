@@ -9,8 +9,8 @@ from llama_async._abi import SegmentFlag
 from llama_async._errors import bad_request, shown
 from llama_async._inputs import texts_or_tokens
 from llama_async._parameters import boolean
-from llama_async._request import chat_request
 from llama_async._resource import AsyncAPIResource
+from llama_async._submit import checked
 from llama_async._tokens import detokenize, n_tokens, render, tokenize
 from llama_async._types import not_given, omit
 
@@ -174,7 +174,7 @@ class AsyncCountTokens(AsyncAPIResource):
         if isinstance(text, str):
             flags = SegmentFlag.ADD_SPECIAL | SegmentFlag.PARSE_SPECIAL
             return await n_tokens(resolved, text, flags, timeout_s)
-        prompt = _chat_prompt(model, {"messages": text, "tools": tools})
+        prompt = await _chat_prompt(model, {"messages": text, "tools": tools})
         return (await render(resolved, prompt, timeout_s))[1]
 
 
@@ -220,7 +220,7 @@ class AsyncApplyTemplate(AsyncAPIResource):
             "reasoning_effort": reasoning_effort,
             "extra_body": extra_body,
         }
-        prompt = _chat_prompt(model, parameters).with_options(add_generation_prompt=begins_answer)
+        prompt = (await _chat_prompt(model, parameters)).with_options(add_generation_prompt=begins_answer)
         return (await render(resolved, prompt, timeout_s))[0]
 
 
@@ -233,6 +233,6 @@ def _flags(given: Mapping[str, object]) -> SegmentFlag:
     return flags
 
 
-def _chat_prompt(model: str, parameters: Mapping[str, object]) -> ChatPrompt:
+async def _chat_prompt(model: str, parameters: Mapping[str, object]) -> ChatPrompt:
     # As a chat completion would check and encode it.
-    return chat_request(model, parameters).prompt
+    return (await checked(model, parameters)).prompt

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from llama_async._assemble import ChatAssembler
 from llama_async._recording import RecordedStream
-from llama_async._request import ChatRequest, chat_request
 from llama_async._stream import AsyncStream
-from llama_async._submit import submit
+from llama_async._submit import checked, submit
 from llama_async._types import not_given, omit
 
 from .parsed import AsyncParsedCompletions
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from llama_async._model import Model
     from llama_async._recording import Keep
+    from llama_async._request import ChatRequest
     from llama_async._types import Body, Headers, NotGiven, Omit, Query, SequenceNotStr
     from llama_async.resources.raw import AsyncCompletionsWithRawResponse, AsyncCompletionsWithStreamingResponse
     from llama_async.types.chat import (
@@ -278,7 +278,7 @@ class AsyncCompletions(AsyncParsedCompletions, AsyncStoredCompletions):
             EventLoopError: The client is at work for another event loop.
         """
         resolved = self._model(model)
-        request = chat_request(
+        request = await checked(
             model,
             {
                 "messages": messages,
