@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 import jinja2.ext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment, SecurityError
 
 __all__ = ["Refused", "render"]
 
@@ -45,11 +45,16 @@ def _now(form: str) -> str:
     return dt.datetime.now().strftime(form)  # noqa: DTZ005 (local time, as transformers)
 
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(
-    trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
-)
-_ENVIRONMENT.filters["tojson"] = _tojson
-_ENVIRONMENT.globals.update(raise_exception=_raise, strftime_now=_now)
+def _environment(kind: type[SandboxedEnvironment]) -> SandboxedEnvironment:
+    environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols])
+    environment.filters["tojson"] = _tojson
+    environment.globals.update(raise_exception=_raise, strftime_now=_now)
+    return environment
+
+
+_IMMUTABLE = _environment(ImmutableSandboxedEnvironment)
+# Kimi's templates append to lists of their own.
+_MUTABLE = _environment(SandboxedEnvironment)
 
 
 def render(source: str, **variables: Any) -> str:
@@ -59,6 +64,9 @@ def render(source: str, **variables: Any) -> str:
         Refused: There is none.
     """
     try:
-        return _ENVIRONMENT.from_string(source).render(**variables)
+        try:
+            return _IMMUTABLE.from_string(source).render(**variables)
+        except SecurityError:
+            return _MUTABLE.from_string(source).render(**variables)
     except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise Refused(str(error)) from error

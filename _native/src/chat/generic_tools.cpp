@@ -29,38 +29,93 @@ std::string text_of(const json & message) {
     return text;
 }
 
-std::string described(const json & tools) {
+std::string listed(const json & tools) {
     std::string text = "You can call functions. Each line between <tools> and </tools> describes one:\n<tools>\n";
     for (const auto & tool : tools) {
         text += tool.at("function").dump() + "\n";
     }
-    return text + "</tools>\nTo call a function, write its name and its arguments as JSON:\n" + k_open +
+    return text + "</tools>";
+}
+
+std::string described(const json & tools) {
+    return listed(tools) + "\nTo call a function, write its name and its arguments as JSON:\n" + k_open +
            "{\"name\": <name>, \"arguments\": <arguments>}" + k_close;
+}
+
+void add_to_system(json & messages, const std::string & text) {
+    const std::string role = messages.empty() ? "" : messages.front().value("role", "");
+    if (role == "system" || role == "developer") {
+        messages.front()["content"] = text_of(messages.front()) + "\n\n" + text;
+    } else {
+        messages.insert(messages.begin(), json{ { "role", "system" }, { "content", text } });
+    }
+}
+
+json arguments_of(const json & call) {
+    json arguments = call.at("function").at("arguments");
+    return arguments.is_string() ? json::parse(arguments.get<std::string>(), nullptr, false) : arguments;
 }
 
 std::string written(const json & call) {
     const auto & function = call.at("function");
-    json arguments = function.at("arguments");
-    if (arguments.is_string()) {
-        arguments = json::parse(arguments.get<std::string>(), nullptr, false);
-    }
+    const json arguments = arguments_of(call);
     const json one = { { "name", function.at("name") },
                        { "arguments", arguments.is_discarded() ? function.at("arguments") : arguments } };
     return k_open + one.dump() + k_close;
 }
 
+std::string python_literal(const json & value) {
+    if (value.is_null()) {
+        return "None";
+    }
+    if (value.is_boolean()) {
+        return value.get<bool>() ? "True" : "False";
+    }
+    if (!value.is_structured()) {
+        return value.dump();
+    }
+    std::string text;
+    for (const auto & [key, item] : value.items()) {
+        text += (text.empty() ? "" : ", ") + (value.is_object() ? json(key).dump() + ": " : "") + python_literal(item);
+    }
+    return value.is_object() ? "{" + text + "}" : "[" + text + "]";
+}
+
+std::string written_as_python(const json & call) {
+    const json arguments = arguments_of(call);
+    std::string text;
+    if (arguments.is_object()) {
+        for (const auto & [key, value] : arguments.items()) {
+            text += (text.empty() ? "" : ", ") + key + "=" + python_literal(value);
+        }
+    }
+    return call.at("function").at("name").get<std::string>() + "(" + text + ")";
+}
+
 } // namespace
+
+void list_tools(json & messages, const json & tools) {
+    add_to_system(messages, listed(tools));
+}
+
+void write_calls_as_python(json & messages, const std::string & open, const std::string & close) {
+    for (auto & message : messages) {
+        if (!message.contains("tool_calls")) {
+            continue;
+        }
+        std::string calls;
+        for (const auto & call : message["tool_calls"]) {
+            calls += (calls.empty() ? "" : ", ") + written_as_python(call);
+        }
+        message.erase("tool_calls");
+        message["content"] = text_of(message) + open + "[" + calls + "]" + close;
+    }
+}
 
 void describe_tools(json & messages, const json & tools) {
     json result = json::array();
     if (!tools.empty()) {
-        json first = { { "role", "system" }, { "content", described(tools) } };
-        const std::string role = messages.empty() ? "" : messages.front().value("role", "");
-        if (role == "system" || role == "developer") {
-            first["content"] = text_of(messages.front()) + "\n\n" + described(tools);
-            messages.erase(messages.begin());
-        }
-        result.push_back(std::move(first));
+        add_to_system(messages, described(tools));
     }
     bool results = false; // the last message holds results of tools
     for (auto & message : messages) {

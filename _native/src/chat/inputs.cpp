@@ -5,6 +5,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <map>
 
 #include <nlohmann/json.hpp>
 
@@ -181,6 +182,64 @@ std::string split_control_texts(std::string_view text, const std::vector<std::st
     return out;
 }
 
+// Some templates read a user's parts only and write any other list as a program would. Parts of the user's stay: where a
+// template knows them, what stands between two of them is its own.
+static void join_parts(json & messages) {
+    for (auto & message : messages) {
+        const auto content = message.find("content");
+        if (content == message.end() || !content->is_array() ||
+            (message.value("role", "") == "user" && content->size() > 1) ||
+            !std::all_of(content->begin(), content->end(), [](const json & part) { return part.value("type", "") == "text"; })) {
+            continue;
+        }
+        std::string text;
+        for (const auto & part : *content) {
+            text += (text.empty() ? "" : "\n") + part.value("text", "");
+        }
+        *content = text;
+    }
+}
+
+// openai's results of tools name the call, many templates the function.
+static void name_results(json & messages) {
+    std::map<std::string, std::string> functions;
+    for (auto & message : messages) {
+        for (const auto & call : message.value("tool_calls", json::array())) {
+            functions[call.value("id", "")] = call.at("function").value("name", "");
+        }
+        const auto called = functions.find(message.value("tool_call_id", ""));
+        if (called != functions.end() && !message.contains("name")) {
+            message["name"] = called->second;
+        }
+    }
+}
+
+// Whether the template can be told of the tools only by the conversation.
+static bool adapt_tools(const TemplateTraits & traits, json & messages, const json & tools,
+                        common_chat_templates_inputs & inputs) {
+    const bool with_calls = !tools.empty() || std::any_of(messages.begin(), messages.end(), [](const json & message) {
+        return message.contains("tool_calls") || message.value("role", "") == "tool";
+    });
+    if (!with_calls) {
+        return false;
+    }
+    if (traits.python_calls) {
+        write_calls_as_python(messages, "<|tool_call_start|>", "<|tool_call_end|>");
+    } else if (!traits.renders_calls) {
+        describe_tools(messages, tools);
+        return !tools.empty();
+    } else if (traits.reads_functions) {
+        json functions = json::array();
+        for (const auto & tool : tools) {
+            functions.push_back(tool.at("function"));
+        }
+        inputs.chat_template_kwargs.emplace("functions", json(functions.dump(4)).dump());
+    } else if (!traits.lists_tools && !tools.empty()) {
+        list_tools(messages, tools);
+    }
+    return false;
+}
+
 static ChatTemplatePtr template_of(const Model & model, const json & request) {
     if (request.contains("chat_template")) {
         return model.chat_template(request.at("chat_template").get<std::string>());
@@ -213,21 +272,18 @@ ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) 
     auto & prompt = result.prompt;
     read_options(request, prompt);
     result.reasoning_budget = request.value("reasoning_budget_tokens", -1);
-    const bool with_calls = !tools.empty() || std::any_of(messages.begin(), messages.end(), [](const json & message) {
-        return message.contains("tool_calls") || message.value("role", "") == "tool";
-    });
-    const auto capabilities = common_chat_templates_get_caps(result.chat_template->compiled.get());
-    const auto can = [&](const char * name) {
-        const auto found = capabilities.find(name);
-        return found != capabilities.end() && found->second;
-    };
-    if (with_calls && !can("supports_tool_calls")) {
-        result.generic_tools = !tools.empty();
-        describe_tools(messages, tools);
+    const TemplateTraits & traits = result.chat_template->traits;
+    join_parts(messages);
+    name_results(messages);
+    if (traits.drops_content) {
+        for (auto & message : messages) {
+            message.erase("reasoning_content");
+        }
     }
+    result.generic_tools = adapt_tools(traits, messages, tools, prompt);
     read_continuation(messages, prompt);
     prompt.messages = common_chat_msgs_parse_oaicompat(common_json::parse(messages.dump()));
-    prompt.parallel_tool_calls = request.value("parallel_tool_calls", result.generic_tools || can("supports_parallel_tool_calls"));
+    prompt.parallel_tool_calls = request.value("parallel_tool_calls", result.generic_tools || traits.parallel_calls);
     prompt.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
     result.answer = prompt;
     result.answer.tool_choice = choice_of(request.value("tool_choice", "auto"));

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "chat/generic_tools.h"
 #include "chat/schema.h"
+#include "chat/typed.h"
 #include "model/model.h"
 
 #include "chat-peg-parser.h"
@@ -15,6 +16,25 @@
 namespace la {
 
 namespace {
+
+common_chat_params apply(const ChatTemplate & chat_template, const common_chat_templates_inputs & inputs) {
+    try {
+        return common_chat_templates_apply(chat_template.compiled.get(), inputs);
+    } catch (const Error &) {
+        throw;
+    } catch (const std::exception &) {
+        auto typed = inputs;
+        if (!give_types(typed.tools)) {
+            throw;
+        }
+        try {
+            return common_chat_templates_apply(chat_template.compiled.get(), typed);
+        } catch (const std::exception &) {
+            // The first reason is the one to tell.
+        }
+        throw;
+    }
+}
 
 bool calls_tools(const common_chat_templates_inputs & inputs) {
     return !inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;
@@ -138,7 +158,7 @@ void prepare_text(const Model & model, const ChatInputs & inputs, const common_c
     }
     rendered.constraint = make_constraint(model, plain, "messages");
     if (!answer.empty()) {
-        const auto params = common_chat_templates_apply(inputs.chat_template->compiled.get(), inputs.answer);
+        const auto params = apply(*inputs.chat_template, inputs.answer);
         if (params.grammar.empty()) {
             // The template's family has no form of its own for it.
             constrain(think_then(thinking_grammar(plain), { answer }), rendered);
@@ -153,7 +173,7 @@ void prepare_text(const Model & model, const ChatInputs & inputs, const common_c
 }
 
 void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_params params, RenderedChat & rendered) {
-    const auto * templates = inputs.chat_template->compiled.get();
+    const ChatTemplate & chat_template = *inputs.chat_template;
     auto asked = inputs.answer;
     const bool required = asked.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED;
     if (required) {
@@ -165,14 +185,14 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
         call_tools_generically(params, asked);
     } else {
         asked.json_schema.clear(); // upstream would ignore the tools
-        params = common_chat_templates_apply(templates, asked);
+        params = apply(chat_template, asked);
         if (required && params.grammar.empty()) {
             call_tools_generically(params, asked);
         } else if (required) {
             // Upstream's grammar leaves free text before the first call, which a model may well not come to.
             auto choosing = asked;
             choosing.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
-            const auto lazy = common_chat_templates_apply(templates, choosing);
+            const auto lazy = apply(chat_template, choosing);
             if (has_word_triggers(lazy)) {
                 params.grammar = think_then(thinking_grammar(params), { lazy.grammar });
                 whole = true;
@@ -184,7 +204,7 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
             whole = true;
         } else if (!schema.empty()) {
             asked.json_schema = schema;
-            const auto text = common_chat_templates_apply(templates, asked);
+            const auto text = apply(chat_template, asked);
             params.grammar = join_calls(text.grammar, params.grammar);
         }
     }
@@ -227,7 +247,7 @@ RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_c
     RenderedChat rendered;
     try {
         const ChatInputs inputs = read_chat(model, text, n_ctx);
-        auto params = common_chat_templates_apply(inputs.chat_template->compiled.get(), inputs.prompt);
+        auto params = apply(*inputs.chat_template, inputs.prompt);
         rendered.tokens = tokens_of(model, params.prompt, inputs.mark, rendered.text);
         rendered.stops = params.additional_stops;
         const auto & stops = inputs.chat_template->stops;

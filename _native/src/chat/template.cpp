@@ -60,6 +60,27 @@ std::vector<std::string> read_stops(const std::string & source) {
     return stops;
 }
 
+TemplateTraits traits_of(const common_chat_templates * compiled) {
+    const auto capabilities = common_chat_templates_get_caps(compiled);
+    const auto can = [&](const char * name) {
+        const auto found = capabilities.find(name);
+        return found != capabilities.end() && found->second;
+    };
+    std::string source = common_chat_templates_source(compiled, "tool_use");
+    if (source.empty()) {
+        source = common_chat_templates_source(compiled);
+    }
+    const auto has = [&](const char * text) { return source.find(text) != std::string::npos; };
+    TemplateTraits traits;
+    traits.lists_tools = can("supports_tools");
+    traits.renders_calls = can("supports_tool_calls");
+    traits.python_calls = traits.lists_tools && !traits.renders_calls && has("List of tools: ");
+    traits.parallel_calls = traits.python_calls || can("supports_parallel_tool_calls");
+    traits.reads_functions = !traits.lists_tools && has("functools[");
+    traits.drops_content = has("[SYSTEM_PROMPT]") && has("[ARGS]") && !has("[CALL_ID]") && !has("[THINK]");
+    return traits;
+}
+
 } // namespace
 
 ChatTemplatePtr compile_template(const llama_model * weights, const std::string & source) {
@@ -74,8 +95,11 @@ ChatTemplatePtr compile_template(const llama_model * weights, const std::string 
     auto compiled = std::make_shared<ChatTemplate>();
     compiled->stops = read_stops(text);
     compiled->compiled = common_chat_templates_init(weights, source);
-    // Upstream falls back to ChatML where a model has no template: a base model would answer nonsense.
-    return common_chat_templates_was_explicit(compiled->compiled.get()) ? compiled : nullptr;
+    if (!common_chat_templates_was_explicit(compiled->compiled.get())) {
+        return nullptr; // upstream falls back to ChatML, with which a base model would answer nonsense
+    }
+    compiled->traits = traits_of(compiled->compiled.get());
+    return compiled;
 }
 
 ChatTemplatePtr TemplateCache::find(const std::string & source) {

@@ -11,9 +11,20 @@
 
 namespace la {
 
+// What a template makes of tools, found out by upstream's trying it, or by what only its family's text contains.
+struct TemplateTraits {
+    bool lists_tools = false;
+    bool renders_calls = false;
+    bool parallel_calls = false;
+    bool python_calls = false;    // LFM2: lists tools, and expects calls as text of the assistant's, in Python's syntax
+    bool reads_functions = false; // Firefunction: its list of tools is a text named `functions`
+    bool drops_content = false;   // Devstral: upstream takes it for Ministral, whose content may be thought; this one's may not
+};
+
 // Constant once made; rendering it from several threads is safe, since upstream's programs are never written to.
 struct ChatTemplate {
     common_chat_templates_ptr compiled;
+    TemplateTraits traits;
     std::vector<std::string> stops; // that its first comment asks for: {#- stop: ["###"] -#}
 };
 
