@@ -1,5 +1,5 @@
-"""JSON schemas that the engine can enforce: a schema is rewritten into keywords that its grammar converter obeys, or
-refused with the keyword and its place.
+"""Schemas of tools' arguments: rewritten into keywords that upstream's grammar converter obeys, since its grammars of
+calls are built by it, or refused with the keyword and its place. An answer's schema is compiled by `_schema_grammar`.
 
 The converter accepts and ignores a dozen keywords, and siblings of others; nothing may be silently unconstrained. What
 is written here may accept fewer values than the schema (no additional properties beside listed ones, for instance),
@@ -35,15 +35,13 @@ from ._schema_values import (
     string,
 )
 
-__all__ = ["ANY_OBJECT", "enforceable_schema"]
+__all__ = ["enforceable_schema"]
 
 _MAX_BYTES = 1 << 18
 _MAX_DEPTH = 32
 _MAX_NODES = 2000
 # Each optional property may be the first that is present: the grammar grows with their number squared.
 _MAX_OPTIONAL = 128
-
-ANY_OBJECT: Mapping[str, Any] = MappingProxyType({"type": "object"})
 
 _ANNOTATIONS = frozenset(
     {
