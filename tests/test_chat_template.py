@@ -161,6 +161,10 @@ SNOOZY = (
     "### Instruction:\nThe prompt below is a question to answer, a task to complete, or a conversation to respond to;"
     " decide which and write an appropriate response.\n"
 )
+FUNCTIONARY = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and"
+    " polite answers to the user's questions. The assistant calls functions with appropriate input when necessary"
+)
 QWEN = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 PHIND = "### System Prompt\nYou are an intelligent programming assistant.\n\n"
 
@@ -182,6 +186,27 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "chatglm3": ("<|system|>\nBe S.", "", "<|user|>\n U1<|assistant|>\n A1<|user|>\n U2<|assistant|>"),
     "chatml": (CHATML[0], "", CHATML[1]),
     "chatml-function-calling": (CHATML[0], "", CHATML[1]),
+    "functionary": (
+        f"system:\n{FUNCTIONARY}\nsystem:\nBe S.\n",
+        f"system:\n{FUNCTIONARY}\n",
+        "user:\n</s>U1</s>\nassistant:\nA1\nuser:\n</s>U2</s>\nassistant:\n",
+    ),
+    "functionary-v1": (
+        f"system:\n{FUNCTIONARY}<|END_OF_SYSTEM|>\nsystem:\nBe S.<|END_OF_SYSTEM|>\n",
+        f"system:\n{FUNCTIONARY}<|END_OF_SYSTEM|>\n",
+        ("user:\nU1<|END_OF_USER|>\nassistant:\nA1<|END_OF_ASSISTANT|>\nuser:\nU2<|END_OF_USER|>\nassistant:\n"),
+    ),
+    "functionary-v2": (
+        (
+            f"<|from|>system\n<|recipient|>all\n<|content|>{FUNCTIONARY}\n"
+            "<|from|>system\n<|recipient|>all\n<|content|>Be S.\n"
+        ),
+        f"<|from|>system\n<|recipient|>all\n<|content|>{FUNCTIONARY}\n",
+        (
+            "<|from|>user\n<|recipient|>all\n<|content|>U1\n<|from|>assistant\n<|recipient|>all\n<|content|>A1<|stop|>\n"
+            "<|from|>user\n<|recipient|>all\n<|content|>U2\n<|from|>assistant\n<|recipient|>all\n<|content|>"
+        ),
+    ),
     "intel": ("### System:\nBe S.\n", "", "### User:\nU1\n### Assistant:\nA1\n### User:\nU2\n### Assistant:\n"),
     "llama-3": (
         "<s><|start_header_id|>system<|end_header_id|>\n\nBe S.<|eot_id|>",
