@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,11 +79,14 @@ def python_of(environment: Path) -> Path:
 
 def install(names: Sequence[str]) -> None:
     """Make the environments of peers that have none."""
+    environment = dict(os.environ)
+    if shutil.which("ccache"):
+        environment |= {f"CMAKE_{language}_COMPILER_LAUNCHER": "ccache" for language in ("C", "CXX")}
     for name in names:
         python = python_of(PEERS_DIR / name)
         if not python.exists():
             subprocess.run([sys.executable, "-m", "venv", str(PEERS_DIR / name)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEERS[name]], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEERS[name]], check=True, env=environment)
 
 
 def run_worker(python: str, engine: str, job: dict[str, Any], timeout_s: float) -> dict[str, Any]:
@@ -234,7 +238,10 @@ def picture(results: Results) -> str:
         if workload != "memory"
     }
     facts = results.facts
-    caption = f"{facts['cpu']}, {facts['cores']} cores, {facts['model']}: {facts['command']}"
+    n_rounds = max(map(len, results.runs.values()), default=0)
+    caption = f"{facts['cpu']}, {facts['cores']} cores; {facts['model']}; benchmarks/compare.py"
+    if n_rounds > 1:
+        caption += f", median of {n_rounds} rounds; lines from the least to the greatest"
     return draw(samples, caption)
 
 

@@ -17,7 +17,7 @@ sys.path.append(str(BENCHMARKS))
 from harness.bars import judge  # noqa: E402
 from harness.figures import percentile, spread  # noqa: E402
 from harness.plot import draw  # noqa: E402
-from harness.workloads import Answer, gaps, while_all  # noqa: E402
+from harness.workloads import Answer, gaps, rates, while_all  # noqa: E402
 
 
 def test_percentile_is_one_of_the_values() -> None:
@@ -38,6 +38,11 @@ def test_pieces_count_as_many_tokens_as_usage_says() -> None:
     assert while_all([early, late]) == (8, 2.0)
     with pytest.raises(ValueError, match="too short"):
         while_all([early, Answer(0, times=[4.0, 5.0], n_generated=4)])
+
+
+def test_answer_that_came_in_one_piece_has_no_decode_rate() -> None:
+    answer = Answer(1.0, times=[2.0], ended=3.0, n_generated=12)
+    assert rates([answer]) == {"tok/s": 6.0}
 
 
 def test_gap_that_begins_before_the_window_counts() -> None:

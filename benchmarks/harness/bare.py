@@ -151,14 +151,19 @@ def together(bare: Bare, asked: Asked) -> tuple[float, float]:
     return prefill_s, sum(bare.decode(len(asked.prompts), asked.n_generated[0] - 1))
 
 
-def many16(bare: Bare, asked: Asked) -> Figures:
+def single(bare: Bare, asked: Asked) -> Figures:
     prefill_s, decode_s = together(bare, asked)
-    n_streams, n_tokens = len(asked.prompts), asked.n_generated[0]
-    return {
-        "tok/s": n_streams * n_tokens / (prefill_s + decode_s),
-        "decode tok/s": n_streams * (n_tokens - 1) / decode_s,
-        "first token ms": 1e3 * prefill_s,
-    }
+    return rates(asked, prefill_s, decode_s) | {"first token ms": 1e3 * prefill_s}
+
+
+def many16(bare: Bare, asked: Asked) -> Figures:
+    return rates(asked, *together(bare, asked))
+
+
+def rates(asked: Asked, prefill_s: float, decode_s: float) -> Figures:
+    n_tokens = sum(asked.n_generated)
+    n_decoded = n_tokens - len(asked.prompts)  # the prompts give the first ones
+    return {"tok/s": n_tokens / (prefill_s + decode_s), "decode tok/s": n_decoded / decode_s}
 
 
 def prefix16(bare: Bare, asked: Asked) -> Figures:
@@ -209,7 +214,7 @@ def memory(bare: Bare, asked: Asked) -> Figures:
 
 
 CEILINGS: dict[str, Callable[[Bare, Asked], Figures]] = {
-    "single": many16,
+    "single": single,
     "many16": many16,
     "prefix16": prefix16,
     "turns": turns,

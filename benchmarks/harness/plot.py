@@ -9,7 +9,7 @@ from html import escape
 from .workloads import WORKLOADS, more_is_better
 
 COLUMNS = 2
-PANEL_WIDTH, LABEL_WIDTH, VALUE_WIDTH = 460, 116, 64
+PANEL_WIDTH, LABEL_WIDTH, VALUE_WIDTH = 460, 124, 64
 ROW_HEIGHT, HEAD_HEIGHT, GAP = 24, 52, 20
 COLOURS = {"ours": "#2f6fdb", "bare": "#9aa4b2"}
 PEER_COLOUR = "#d98a3d"

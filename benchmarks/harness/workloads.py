@@ -112,28 +112,25 @@ def overall(answers: Sequence[Answer]) -> tuple[float, float]:
     return sum(answer.n_generated for answer in answers), seconds
 
 
-async def single(engine: Engine, size: Size) -> Outcome:
-    answer = await engine.ask(prompts.own(0), size.single)
-    n_tokens, seconds = overall([answer])
-    n_decoded, decode_s = while_all([answer])
-    figures = {
-        "tok/s": n_tokens / seconds,
-        "decode tok/s": n_decoded / decode_s,
-        "first token ms": 1e3 * answer.first_s,
-    }
-    return Outcome(figures, [answer])
-
-
-async def many16(engine: Engine, size: Size) -> Outcome:
-    answers = await asyncio.gather(*(engine.ask(prompts.own(index), size.many) for index in range(16)))
+def rates(answers: Sequence[Answer]) -> dict[str, float]:
+    """Return tokens per second, overall and, if there was such a time, while every answer was being decoded."""
     n_tokens, seconds = overall(answers)
     figures = {"tok/s": n_tokens / seconds}
     try:
         n_decoded, decode_s = while_all(answers)
-        figures["decode tok/s"] = n_decoded / decode_s
-    except ValueError:  # one at a time, or as good as that
-        pass
-    return Outcome(figures, list(answers))
+    except ValueError:
+        return figures
+    return figures | {"decode tok/s": n_decoded / decode_s}
+
+
+async def single(engine: Engine, size: Size) -> Outcome:
+    answer = await engine.ask(prompts.own(0), size.single)
+    return Outcome(rates([answer]) | {"first token ms": 1e3 * answer.first_s}, [answer])
+
+
+async def many16(engine: Engine, size: Size) -> Outcome:
+    answers = await asyncio.gather(*(engine.ask(prompts.own(index), size.many) for index in range(16)))
+    return Outcome(rates(answers), list(answers))
 
 
 async def prefix16(engine: Engine, size: Size) -> Outcome:
@@ -239,5 +236,5 @@ WORKLOADS = {
         needs_streams=True,
     ),
     "short64": Workload(short64, "64 short requests at once", "s", "s"),
-    "memory": Workload(memory, "resident, 16 slots of 2,048 tokens", "MB", "MB"),
+    "memory": Workload(memory, "resident, 16 slots of 2,048 tokens", "MB", "MB", needs_streams=True),
 }
