@@ -12,7 +12,9 @@ import pytest
 DIRECTORY = Path(__file__).resolve().parent.parent / "examples"
 
 EXPECTED = {
+    "agent.py": ("turn 0: 3 calls", "get_population: The population of Paris", "reports Report(weather='sunny"),
     "cancellation.py": ("closed after", "left the block", "timed out", "cancelled", "and the engine goes on"),
+    "extraction.py": ("Person(name='Maria Schmidt', age=34, city='Berlin', job='doctor')",),
     "hello.py": ("CompletionUsage",),
     "langchain_chat.py": ("whole: ", "streamed: "),
     "low_level.py": (),
@@ -20,6 +22,11 @@ EXPECTED = {
     "pydantic_ai_agent.py": ("whole: ", "streamed: "),
     "sixteen.py": ("ant:", "pig:", "tokens"),
     "streaming.py": ("tokens in",),
+    "streaming_form.py": ("name         Maria Schmidt", "done: Form(name='Maria Schmidt', age=34, city='Berlin'"),
+    "weather_tool.py": (
+        "calls GetWeather: GetWeather(city='Paris'",
+        "answers: The weather in Paris is sunny, 21 degrees",
+    ),
 }
 
 # What an example needs beside the package: the group `integrations`.
