@@ -18,6 +18,7 @@ from ._models import add_request_id, make_builder
 from .types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage, ChatCompletionTokenLogprob
 from .types.chat import chat_completion as whole
 from .types.chat import chat_completion_chunk as part
+from .types.chat import chat_completion_message as message
 from .types.chat import chat_completion_message_function_tool_call as call
 from .types.chat.chat_completion_token_logprob import TopLogprob
 from .types.completion_usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
@@ -51,6 +52,8 @@ class _Builders(NamedTuple):
     call_function: Any
     call_delta: Any
     call_delta_function: Any
+    function_delta: Any
+    message_function: Any
 
 
 @lru_cache(maxsize=1)
@@ -74,6 +77,8 @@ def _builders() -> _Builders:
         call_function=make_builder(call.Function),
         call_delta=make_builder(part.ChoiceDeltaToolCall),
         call_delta_function=make_builder(part.ChoiceDeltaToolCallFunction),
+        function_delta=make_builder(part.ChoiceDeltaFunctionCall),
+        message_function=make_builder(message.FunctionCall),
     )
 
 
@@ -87,6 +92,8 @@ class ChatAssembler:
         logprobs: Whether log probabilities were asked for.
         include_usage: Whether a stream ends with a chunk of usage.
         tools: Whether the answer may be calls and no content.
+        functions: Whether a call is the message's `function_call`.
+        named: Whether the call was asked for by name.
     """
 
     path = "chat/completions"
@@ -100,12 +107,20 @@ class ChatAssembler:
         logprobs: bool,
         include_usage: bool,
         tools: bool = False,
+        functions: bool = False,
+        named: bool = False,
     ) -> None:
         self.request_id = new_request_id()
         self._n_choices = n_choices
         self._logprobs = logprobs
         self._include_usage = include_usage
         self._tools = tools
+        self._functions = functions
+        self._finish_reasons = dict(_FINISH_REASONS)
+        if tools:
+            # A call by name was no decision of the model's: openai's server says that it stopped.
+            made = "stop" if named else "function_call" if functions else "tool_calls"
+            self._finish_reasons[Finish.TOOL_CALLS] = made
         builders = _builders()
         self._delta, self._choice, self._empty_delta = builders.delta, builders.choice, builders.empty_delta
         self._constants: dict[str, Any] = {
@@ -154,17 +169,20 @@ class ChatAssembler:
         if text is not None:
             chunks.append(text)
         builders = _builders()
-        function = builders.call_delta_function
+        function = builders.function_delta if self._functions else builders.call_delta_function
         for gained in delta.calls.values():
-            if gained.id:
-                # Id and name come once: whoever joins the pieces appends to them.
-                head = builders.call_delta(
-                    index=gained.index, id=gained.id, function=function(arguments="", name=gained.name), type="function"
-                )
-                chunks.append(self._part(delta, tool_calls=[head]))
-            if gained.arguments:
-                piece = builders.call_delta(index=gained.index, function=function(arguments=gained.arguments))
-                chunks.append(self._part(delta, tool_calls=[piece]))
+            # Id and name come once: whoever joins the pieces appends to them.
+            head = function(arguments="", name=gained.name) if gained.id else None
+            piece = function(arguments=gained.arguments) if gained.arguments else None
+            if self._functions:
+                chunks += [self._part(delta, function_call=made) for made in (head, piece) if made is not None]
+                continue
+            if head is not None:
+                made = builders.call_delta(index=gained.index, id=gained.id, function=head, type="function")
+                chunks.append(self._part(delta, tool_calls=[made]))
+            if piece is not None:
+                made = builders.call_delta(index=gained.index, function=piece)
+                chunks.append(self._part(delta, tool_calls=[made]))
         return chunks
 
     def _part(self, delta: Delta, **fields: Any) -> ChatCompletionChunk:
@@ -175,7 +193,7 @@ class ChatAssembler:
 
     def finish(self, delta: Delta) -> ChatCompletionChunk | None:
         """Return the chunk that ends the delta's choice, `None` if it goes on."""
-        reason = _FINISH_REASONS.get(delta.finish)
+        reason = self._finish_reasons.get(delta.finish)
         if reason is None:
             return None
         return self._chunk(choices=[self._choice(delta=self._empty_delta(), index=delta.choice, finish_reason=reason)])
@@ -203,9 +221,9 @@ class ChatAssembler:
                 fields["logprobs"] = builders.whole_logprobs(content=_logprobs(delta.logprobs))
             choices.append(
                 builders.whole_choice(
-                    finish_reason=_FINISH_REASONS.get(delta.finish, "stop"),
+                    finish_reason=self._finish_reasons.get(delta.finish, "stop"),
                     index=index,
-                    message=_message(delta),
+                    message=self._message(delta),
                     **fields,
                 )
             )
@@ -215,20 +233,22 @@ class ChatAssembler:
         add_request_id(completion, self.request_id)
         return completion
 
-
-def _message(delta: Delta) -> ChatCompletionMessage:
-    builders = _builders()
-    fields: dict[str, Any] = {"content": delta.text}
-    if delta.reasoning:
-        fields["reasoning_content"] = delta.reasoning
-    if delta.calls:
-        fields["content"] = delta.text or None
-        fields["tool_calls"] = [
-            builders.call(id=made.id, function=builders.call_function(arguments=made.arguments, name=made.name))
-            for made in delta.calls.values()
-        ]
-    message: ChatCompletionMessage = builders.message(**fields)
-    return message
+    def _message(self, delta: Delta) -> ChatCompletionMessage:
+        builders = _builders()
+        # As a stream has it: its opening does not know yet whether there will be any.
+        fields: dict[str, Any] = {"content": delta.text or (None if self._tools else "")}
+        if delta.reasoning:
+            fields["reasoning_content"] = delta.reasoning
+        calls = list(delta.calls.values())
+        if self._functions and calls:
+            fields["function_call"] = builders.message_function(arguments=calls[0].arguments, name=calls[0].name)
+        elif calls:
+            fields["tool_calls"] = [
+                builders.call(id=made.id, function=builders.call_function(arguments=made.arguments, name=made.name))
+                for made in calls
+            ]
+        result: ChatCompletionMessage = builders.message(**fields)
+        return result
 
 
 def usage_of(end: End) -> CompletionUsage:

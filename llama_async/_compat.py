@@ -60,12 +60,12 @@ _HONOURED, _NO_EFFECT, _REJECTED = Effect.HONOURED, Effect.NO_EFFECT, Effect.REJ
 
 _CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
     {
-        "messages": Parameter(_HONOURED, "text only; roles developer, system, user, assistant, tool"),
+        "messages": Parameter(_HONOURED, "text only; roles developer, system, user, assistant, tool, function"),
         "model": Parameter(_HONOURED, "the file's stem, `default`, or an alias"),
         "audio": Parameter(_REJECTED, "no audio output"),
         "frequency_penalty": Parameter(_HONOURED),
-        "function_call": Parameter(_REJECTED, "deprecated in favour of tool_choice", neutral=("none", "auto")),
-        "functions": Parameter(_REJECTED, "deprecated in favour of tools", neutral=((),)),
+        "function_call": Parameter(_HONOURED, "none, auto, a function; deprecated by openai in favour of tool_choice"),
+        "functions": Parameter(_HONOURED, "called and answered as `function_call`; deprecated in favour of tools"),
         "logit_bias": Parameter(_HONOURED, "token ids of this model; -100 forbids the token"),
         "logprobs": Parameter(_HONOURED, "of the model's own distribution, before penalties and truncation"),
         "max_completion_tokens": Parameter(_HONOURED),

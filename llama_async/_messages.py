@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from ._abi import Segment, SegmentKind
 from ._errors import bad_request, shown
+from ._functions import messages_by_tools
 
 __all__ = ["ChatPrompt", "chat_prompt"]
 
@@ -23,9 +24,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
     "developer": frozenset({"name"}),
     "system": frozenset({"name"}),
     "user": frozenset({"name"}),
-    "assistant": frozenset(
-        {"name", "refusal", "tool_calls", "audio", "function_call", "annotations", "reasoning_content"}
-    ),
+    "assistant": frozenset({"name", "refusal", "tool_calls", "audio", "annotations", "reasoning_content"}),
     "tool": frozenset({"tool_call_id", "name"}),
 }
 
@@ -127,7 +126,7 @@ def chat_prompt(messages: object, options: Mapping[str, object]) -> ChatPrompt:
     """
     if isinstance(messages, (str, bytes, Mapping, pydantic.BaseModel)) or not isinstance(messages, Iterable):
         raise bad_request("messages", f"messages is {shown(messages)}, but must be a list of messages")
-    checked = [_message(f"messages[{index}]", message) for index, message in enumerate(messages)]
+    checked = [_message(f"messages[{index}]", message) for index, message in enumerate(messages_by_tools(messages))]
     if not checked:
         raise bad_request("messages", "messages is empty, but must hold at least one message")
     return ChatPrompt(checked, options)
@@ -175,7 +174,7 @@ def _field(place: str, key: str, value: object) -> object:
     if key == "annotations":
         # Citations that a hosted web search added to an answer; they are no part of its text.
         return None
-    raise bad_request(place, f"{place} is not supported: {'use tool_calls' if key == 'function_call' else 'text only'}")
+    raise bad_request(place, f"{place} is not supported: text only")
 
 
 def _content(place: str, content: object, role: str) -> str | list[dict[str, str]]:

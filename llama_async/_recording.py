@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pydantic
+
 from ._assemble import usage_of
 from ._errors import OpenAIError
 from ._stream import AsyncStream
@@ -119,6 +121,9 @@ class _Choice:
                     accumulate_delta(self._tool_calls.setdefault(call.index, {}), fields)
             elif name != "role" and isinstance(value, str):
                 self._texts.setdefault(name, []).append(value)
+            elif isinstance(value, pydantic.BaseModel):
+                fields = value.model_dump(exclude_unset=True, exclude_none=True, warnings=False)
+                self._other[name] = accumulate_delta(self._other.get(name) or {}, fields)
             elif value is not None:
                 self._other[name] = value
 

@@ -13,6 +13,7 @@ from typing import Any
 from ._abi import MAX_CHOICES, MAX_TOP_LOGPROBS, Request, RequestFlag
 from ._compat import CHAT
 from ._errors import bad_request, shown
+from ._functions import has_functions
 from ._messages import ChatPrompt, chat_prompt
 from ._metadata import checked_metadata
 from ._parameters import (
@@ -31,7 +32,7 @@ from ._parameters import (
     stop_strings,
 )
 from ._response_format import is_large, is_ready, response_grammar
-from ._tools import tool_options
+from ._tools import is_named, tool_options
 
 __all__ = ["ChatRequest", "chat_request", "takes_long"]
 
@@ -51,6 +52,8 @@ class ChatRequest:
         include_usage: Whether a stream ends with a chunk of usage.
         logprobs: Whether the answer carries log probabilities.
         tools: Whether the answer may call functions.
+        functions: Whether it does so in the older form, `function_call`.
+        named: Whether it has to call one, by its name.
         store: Whether the answer is kept.
         metadata: What is kept with it.
     """
@@ -62,6 +65,8 @@ class ChatRequest:
     include_usage: bool
     logprobs: bool
     tools: bool
+    functions: bool
+    named: bool
     store: bool
     metadata: Mapping[str, str]
 
@@ -130,6 +135,8 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
         include_usage=include_usage(given, stream),
         logprobs=logprobs,
         tools=tools,
+        functions=has_functions(given),
+        named=is_named(given),
         store=boolean(given, "store"),
         metadata=checked_metadata(given.get("metadata", {})),
     )

@@ -9,9 +9,10 @@ from typing import Any
 import pydantic
 
 from ._errors import bad_request, shown
+from ._functions import has_functions, parameters_by_tools
 from ._schema import enforceable_schema
 
-__all__ = ["tool_options"]
+__all__ = ["is_named", "tool_options"]
 
 _MAX_TOOLS = 128
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -28,8 +29,12 @@ def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
         BadRequestError: A tool is malformed, its strict schema cannot be enforced, or the choice names one that is not
             there.
     """
-    tools, schemas = _tools(given.get("tools", ()))
-    choice, allowed = _choice(given.get("tool_choice", "auto"), [tool["function"]["name"] for tool in tools])
+    of_functions = has_functions(given)
+    given = parameters_by_tools(given)
+    tools, schemas = _tools(given.get("tools", ()), "functions[{}]" if of_functions else "tools[{}].function")
+    names = [tool["function"]["name"] for tool in tools]
+    place = "function_call" if of_functions else "tool_choice"
+    choice, allowed = _choice(given.get("tool_choice", "auto"), names, place)
     parallel = given.get("parallel_tool_calls")
     if parallel is not None and not isinstance(parallel, bool):
         raise bad_request("parallel_tool_calls", f"parallel_tool_calls is {shown(parallel)}, but must be a boolean")
@@ -43,14 +48,27 @@ def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
         "tool_schemas": [schemas[index] for index in kept],
         "tool_choice": choice,
     }
-    if isinstance(given.get("tool_choice"), Mapping) and given["tool_choice"].get("type") == "function":
+    if is_named(given):
         parallel = False  # the one call that was asked for
     if parallel is not None:
         options["parallel_tool_calls"] = parallel
     return options
 
 
-def _tools(tools: object) -> tuple[list[dict[str, Any]], list[object]]:
+def is_named(given: Mapping[str, Any]) -> bool:
+    """Return whether one function has to be called, by its name."""
+    choice = _plain(given.get("tool_choice"))
+    return isinstance(given.get("function_call"), Mapping) or (
+        isinstance(choice, Mapping) and choice.get("type") == "function"
+    )
+
+
+def _plain(value: object) -> object:
+    """Return a model of pydantic, such as openai's types, as what it stands for."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, pydantic.BaseModel) else value
+
+
+def _tools(tools: object, places: str) -> tuple[list[dict[str, Any]], list[object]]:
     if isinstance(tools, (str, bytes, Mapping, pydantic.BaseModel)) or not isinstance(tools, Iterable):
         raise bad_request("tools", f"tools is {shown(tools)}, but must be a list of tools")
     listed = list(tools)
@@ -60,23 +78,31 @@ def _tools(tools: object) -> tuple[list[dict[str, Any]], list[object]]:
     schemas: list[object] = []
     names: set[str] = set()
     for index, tool in enumerate(listed):
-        function, schema = _function(f"tools[{index}]", tool)
+        place = places.format(index)
+        function, schema = _function(place, _function_of(f"tools[{index}]", _plain(tool)))
         if function["name"] in names:
-            raise bad_request(f"tools[{index}].function.name", f"tools has two functions named {function['name']}")
+            raise bad_request(f"{place}.name", f"{place}.name is {function['name']}, as that of another function")
         names.add(function["name"])
         checked.append({"type": "function", "function": function})
         schemas.append(schema)
     return checked, schemas
 
 
-def _function(place: str, tool: object) -> tuple[dict[str, Any], object]:
-    """Return a function as the model is told of it, and the schema that its arguments obey."""
+def _function_of(place: str, tool: object) -> object:
     if not isinstance(tool, Mapping):
         raise bad_request(place, f"{place} is {shown(tool)}, but must be an object with type and function")
-    if tool.get("type") != "function":
-        raise bad_request(f"{place}.type", f"{place}.type is {shown(tool.get('type'))}, but must be function")
-    function = tool.get("function")
-    place = f"{place}.function"
+    kind = tool.get("type")
+    if kind == "custom":
+        raise bad_request(
+            f"{place}.type", f"{place}.type is custom, which is not supported: use function", code="unsupported"
+        )
+    if kind != "function":
+        raise bad_request(f"{place}.type", f"{place}.type is {shown(kind)}, but must be function")
+    return _plain(tool.get("function"))
+
+
+def _function(place: str, function: object) -> tuple[dict[str, Any], object]:
+    """Return a function as the model is told of it, and the schema that its arguments obey."""
     if not isinstance(function, Mapping):
         raise bad_request(place, f"{place} is {shown(function)}, but must be an object with a name")
     for key in function:
@@ -100,7 +126,7 @@ def _function(place: str, tool: object) -> tuple[dict[str, Any], object]:
     return {"name": name, "description": description or "", "parameters": parameters}, schema
 
 
-def _choice(choice: object, names: list[str]) -> tuple[str, set[str] | None]:
+def _choice(choice: object, names: list[str], place: str) -> tuple[str, set[str] | None]:
     """Return the kind of choice, and the functions that may be called, `None` for all."""
     if isinstance(choice, str):
         if choice not in _CHOICES:
@@ -108,11 +134,12 @@ def _choice(choice: object, names: list[str]) -> tuple[str, set[str] | None]:
                 "tool_choice", f"tool_choice is {shown(choice)}, but must be one of {', '.join(_CHOICES)}"
             )
         return choice, None
+    choice = _plain(choice)
     if not isinstance(choice, Mapping):
         raise bad_request("tool_choice", f"tool_choice is {shown(choice)}, but must be text or an object")
     kind = choice.get("type")
     if kind == "function":
-        return "required", {_named(choice, "tool_choice", names)}
+        return "required", {_named(choice, place, names)}
     if kind == "allowed_tools":
         return _allowed(choice.get("allowed_tools"), names)
     raise bad_request("tool_choice.type", f"tool_choice.type is {shown(kind)}, but must be function or allowed_tools")

@@ -49,7 +49,7 @@ _CHAT = Refused(
     _BAD_REQUEST,
     {
         "audio": "there is no audio output",
-        "functions": "deprecated in favour of tools",
+        "functions": "the older form of tools, which are given too",
         "logit_bias": "`foo` is no token",
         "max_completion_tokens": "0 is no answer",
         "max_tokens": "0 is no answer",

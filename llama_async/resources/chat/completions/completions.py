@@ -343,6 +343,8 @@ async def _complete(
         logprobs=request.logprobs,
         include_usage=request.include_usage,
         tools=request.tools,
+        functions=request.functions,
+        named=request.named,
     )
     if request.stream:
         await generation.wait_first()
