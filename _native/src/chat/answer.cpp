@@ -268,6 +268,17 @@ AnswerParser::Reach AnswerParser::reach(size_t n_bytes) const {
     return reach;
 }
 
+int32_t AnswerParser::n_tokens(size_t from, size_t to) const {
+    to = std::min(to, raw_.size()); // behind it: the one that ended the answer
+    size_t start = 0;
+    int32_t n = 0;
+    for (const size_t end : token_ends_) {
+        n += start >= from && start < to ? 1 : 0;
+        start = end;
+    }
+    return n;
+}
+
 int32_t AnswerParser::n_reasoning() const {
     if (sent_.reasoning_content.size() <= n_before_) {
         return 0;

@@ -58,6 +58,8 @@ class AnswerParser {
     bool has_calls() const { return !sent_.tool_calls.empty(); }
     // Tokens up to the end of the reasoning. After the final update.
     int32_t n_reasoning() const;
+    // Tokens whose text begins in this part of raw().
+    int32_t n_tokens(size_t from, size_t to) const;
 
   private:
     bool parse(bool final, common_chat_msg & message);

@@ -209,6 +209,12 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
         }
     }
     rendered.format = std::make_shared<const AnswerFormat>(make_format(model, params, asked));
+    rendered.only_calls = required;
+    for (const auto & trigger : params.grammar_triggers) {
+        if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+            rendered.call_marks.push_back(trigger.value);
+        }
+    }
     if (required || !schema.empty()) {
         params.grammar_lazy = false;
         params.grammar_triggers.clear();

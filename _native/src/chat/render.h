@@ -23,6 +23,8 @@ struct RenderedChat {
     std::string text;               // what `tokens` stand for, but for a BOS token that the model adds
     Constraint constraint;          // of a schema or of tools, if there are any
     AnswerFormatPtr format;         // null: the raw text is the content
+    std::vector<std::string> call_marks; // text that begins calls, which go on to the end
+    bool only_calls = false;             // nothing is said beside them
 };
 
 // `json` is the object of an LA_SEGMENT_CHAT (docs/abi.md). Throws Error: LA_ERR_TEMPLATE, LA_ERR_INVALID,

@@ -429,7 +429,7 @@ void Decoder::sample(const Item & item) {
     try {
         const AssertsThrow asserts_throw;
         const float * row = llama_get_logits_ith(context_.llama.get(), item.output);
-        const llama_token token = sequence.sampler.sample(context_.llama.get(), item.output);
+        const llama_token token = sequence.choose(context_.llama.get(), item.output);
         const auto step = sequence.add(*model_, token, row, context_.n_ctx);
         const double now = now_s();
         if (request->first_token_s == 0) {

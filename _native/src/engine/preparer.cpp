@@ -13,8 +13,32 @@
 
 namespace la {
 
+// The marks that tell what is said, and what the thinking may cost. `grammar` is the user's own.
+static void take_limits(const Model & model, const RenderedChat & rendered, const Grammar & grammar, Limits & limits) {
+    const Thinking & thinking = rendered.constraint.thinking;
+    limits.template_stops = rendered.stops;
+    if (rendered.only_calls) {
+        limits.stops.clear();
+    }
+    limits.phases = PhaseFinder(thinking.start, thinking.ends, rendered.call_marks);
+    std::string_view begun = rendered.constraint.generation_prompt;
+    while (!begun.empty()) {
+        begun.remove_prefix(limits.phases.push(begun));
+    }
+    if (thinking.budget < 0 || thinking.start.empty() || thinking.ends.empty()) {
+        return; // unbounded, or a template that knows no thinking
+    }
+    if (!grammar.empty()) {
+        throw Error(LA_ERR_INVALID, "reasoning_budget_tokens and grammar are both given: the end of the thinking, which a "
+                                    "budget forces, may be none that the grammar knows",
+                    "reasoning_budget_tokens");
+    }
+    limits.n_thoughts = thinking.budget;
+    limits.end_of_thinking = tokenize(model, thinking.ends.front(), false, true);
+}
+
 static void append_segment(const Model & model, const Segment & segment, int32_t n_ctx,
-                           Request & request, std::vector<std::string> & stops, Constraint & constraint) {
+                           Request & request, Limits & limits, Constraint & constraint) {
     auto & prompt = request.prompt;
     switch (segment.kind) {
         case LA_SEGMENT_TOKENS: {
@@ -38,7 +62,7 @@ static void append_segment(const Model & model, const Segment & segment, int32_t
         case LA_SEGMENT_CHAT: {
             auto rendered = render_chat(model, segment.bytes, n_ctx);
             prompt.insert(prompt.end(), rendered.tokens.begin(), rendered.tokens.end());
-            stops.insert(stops.end(), rendered.stops.begin(), rendered.stops.end());
+            take_limits(model, rendered, constraint.grammar, limits);
             if (!constraint.grammar.empty() && !rendered.constraint.grammar.empty()) {
                 throw Error(LA_ERR_INVALID, "grammar and " + rendered.constraint.grammar.param +
                                                 " are both given: an answer obeys one of them",
@@ -83,12 +107,13 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
         prepare_inputs(model, embedding, *request);
         return {};
     }
-    auto stops = spec.stops;
+    Limits limits;
+    limits.stops = spec.stops;
     bool chat = false;
     Constraint constraint;
     constraint.grammar.text = spec.sampling.grammar;
     for (const auto & segment : spec.segments) {
-        append_segment(model, segment, n_ctx, *request, stops, constraint);
+        append_segment(model, segment, n_ctx, *request, limits, constraint);
         chat = chat || segment.kind == LA_SEGMENT_CHAT;
     }
     const char * param = chat ? "messages" : "prompt";
@@ -112,7 +137,7 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {
         Sampler sampler(model, spec.sampling, constraint, grammar, choice, n_ctx);
         sampler.accept_prompt(request->prompt);
-        sequences.push_back(std::make_unique<Sequence>(request, choice, std::move(sampler), stops));
+        sequences.push_back(std::make_unique<Sequence>(request, choice, std::move(sampler), limits));
     }
     request->n_running = spec.n_choices;
     return sequences;

@@ -31,8 +31,7 @@ llama_sampler_ptr make_budget(const llama_vocab * vocab, const Thinking & thinki
         ends.push_back(common_tokenize(vocab, end, false, true));
     }
     llama_sampler_ptr budget(common_reasoning_budget_init(vocab, { common_tokenize(vocab, thinking.start, false, true) },
-                                                          ends, ends.front(),
-                                                          thinking.budget < 0 ? INT_MAX : thinking.budget));
+                                                          ends, ends.front(), INT_MAX));
     for (const llama_token token : before) {
         llama_sampler_accept(budget.get(), token);
     }
@@ -48,7 +47,7 @@ Gate::Gate(const llama_vocab * vocab, SharedGrammarPtr grammar, const Constraint
         before = tokens_of_beginning(vocab, constraint.generation_prompt);
     }
     const Thinking & thinking = constraint.thinking;
-    if (thinking.is_marked() && (lazy_ || thinking.budget >= 0)) {
+    if (thinking.is_marked() && lazy_) {
         budget_ = make_budget(vocab, thinking, before);
     }
     if (grammar) {
@@ -75,10 +74,6 @@ bool Gate::sees_tokens() const {
 
 bool Gate::is_closed() const {
     return !trigger_ && sees_tokens();
-}
-
-bool Gate::is_forcing() const {
-    return budget_ && common_reasoning_budget_get_state(budget_.get()) == REASONING_BUDGET_FORCING;
 }
 
 void Gate::accept(llama_token token) {

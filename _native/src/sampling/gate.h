@@ -1,4 +1,4 @@
-// What a sequence's grammar and thinking budget let through next.
+// What a sequence's grammar lets through next.
 #pragma once
 
 #include "sampling/grammar.h"
@@ -12,9 +12,8 @@
 
 namespace la {
 
-// The order of events is that of upstream's common_sampler: the thinking is counted before the grammar sees a token, a
-// lazy grammar sees none of the thinking but the mark that ends it, and the budget's forced end is held against the
-// grammar like any other token.
+// The order of events is that of upstream's common_sampler: the thinking is watched before the grammar sees a token, and a
+// lazy grammar sees none of it but the mark that ends it.
 //
 // Made on a preparation thread, then used by the decode thread alone.
 class Gate {
@@ -29,11 +28,6 @@ class Gate {
     const Admitted & admitted() { return matcher_->admitted(); }
     const Admitted * known() { return matcher_->known(); }
 
-    // Whether the budget for thinking is spent, and all tokens but one of the end's are forbidden.
-    bool is_forcing() const;
-    // Forbids them.
-    void force(llama_token_data_array & candidates) { llama_sampler_apply(budget_.get(), &candidates); }
-
     // Throws Error (LA_ERR_GRAMMAR) when the grammar does not admit it.
     void accept(llama_token token);
 
@@ -43,7 +37,7 @@ class Gate {
     void show(llama_token token);
 
     const llama_vocab * vocab_;
-    llama_sampler_ptr budget_; // null: thinking is not watched
+    llama_sampler_ptr budget_; // tells where thinking ends; null: it is not watched
     std::optional<Matcher> matcher_;
     std::optional<Matcher> beginning_; // of a lazy grammar: where it goes back to when a trigger turns out to be none
     std::optional<Trigger> trigger_;   // of a lazy grammar that waits

@@ -174,7 +174,7 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constrain
     if (infill && llama_vocab_eot(model.vocab()) < 0 && llama_vocab_eos(model.vocab()) < 0) {
         throw Error(LA_ERR_INVALID, "samplers has infill, but the model has no end-of-turn token", "samplers");
     }
-    if (grammar || (constraint.thinking.is_marked() && constraint.thinking.budget >= 0)) {
+    if (grammar) {
         gate_ = std::make_unique<Gate>(model.vocab(), std::move(grammar), constraint);
     }
 
@@ -219,6 +219,15 @@ static llama_token best_admitted(const float * row, const Admitted & admitted) {
     return std::isfinite(highest) ? best : -1;
 }
 
+void Sampler::accept(llama_token token) {
+    if (gate_) {
+        gate_->accept(token);
+    }
+    if (chain_) {
+        common_sampler_accept(chain_.get(), token, false);
+    }
+}
+
 static bool has_nan(const float * row, int32_t n) {
     bool found = false;
     for (int32_t i = 0; i < n; ++i) {
@@ -259,12 +268,7 @@ llama_token Sampler::sample(llama_context * ctx, int32_t idx) {
 
 llama_token Sampler::sample(float * row) {
     const llama_token token = greedy_ ? sample_greedily(row) : sample_by_chain(row);
-    if (gate_) {
-        gate_->accept(token);
-    }
-    if (chain_) {
-        common_sampler_accept(chain_.get(), token, false);
-    }
+    accept(token);
     return token;
 }
 
@@ -288,9 +292,6 @@ llama_token Sampler::sample_greedily(float * row) {
 
 // The likeliest that is let through; below 0 if none. What it takes out of the row on the way goes into saved_.
 llama_token Sampler::best_of(float * row) {
-    if (gate_ && gate_->is_forcing()) {
-        return choose(row, gate_->is_closed() ? &gate_->admitted() : nullptr);
-    }
     llama_token token = argmax(row, n_vocab_);
     if (!gate_ || !gate_->is_closed()) {
         return token;
@@ -324,10 +325,10 @@ llama_token Sampler::sample_by_chain(const float * row) {
     return token;
 }
 
-// By the chain, or as the maximum where there is none. Below 0 if nothing is left to choose.
+// By the chain. Below 0 if nothing is left to choose.
 llama_token Sampler::choose(const float * row, const Admitted * admitted) {
     candidates_.clear();
-    if (admitted && (leaves_out_ || !chain_)) {
+    if (admitted && leaves_out_) {
         admitted->each([&](llama_token token) { candidates_.push_back({ token, row[token], 0 }); });
     } else {
         for (llama_token token = 0; token < n_vocab_; ++token) {
@@ -338,16 +339,7 @@ llama_token Sampler::choose(const float * row, const Admitted * admitted) {
         return -1;
     }
     llama_token_data_array array = { candidates_.data(), candidates_.size(), -1, false };
-    if (gate_ && gate_->is_forcing()) {
-        gate_->force(array);
-    }
-    if (chain_) {
-        llama_sampler_apply(common_sampler_get(chain_.get()), &array);
-    } else {
-        const auto best = std::max_element(array.data, array.data + array.size,
-                                           [](const auto & a, const auto & b) { return a.logit < b.logit; });
-        array.selected = best - array.data;
-    }
+    llama_sampler_apply(common_sampler_get(chain_.get()), &array);
     const auto selected = static_cast<size_t>(array.selected);
     const bool found = array.selected >= 0 && selected < array.size && array.data[selected].logit > -INFINITY;
     return found ? array.data[selected].id : -1;

@@ -47,6 +47,9 @@ class Sampler {
     // The same from a row of logits, which is left as it was.
     llama_token sample(float * row);
 
+    // Remembers a token that was chosen otherwise. Throws what upstream throws if the grammar does not admit it.
+    void accept(llama_token token);
+
   private:
     [[noreturn]] void throw_no_choice(const float * row) const;
     llama_token sample_greedily(float * row);

@@ -2,13 +2,35 @@
 
 #include "model/model.h"
 
+#include <algorithm>
+
 namespace la {
 
-Sequence::Sequence(RequestPtr request, int32_t choice, Sampler sampler, std::vector<std::string> stops)
-    : request(std::move(request)), choice(choice), sampler(std::move(sampler)), stop_(std::move(stops)) {
+Sequence::Sequence(RequestPtr request, int32_t choice, Sampler sampler, const Limits & limits)
+    : request(std::move(request)), choice(choice), sampler_(std::move(sampler)), template_stop_(limits.template_stops),
+      stop_(limits.stops), phases_(limits.phases), max_thoughts_(limits.n_thoughts),
+      end_of_thinking_(limits.end_of_thinking) {
+    if (phases_.phase() == PhaseFinder::thinking) {
+        thoughts_.emplace_back(0, std::string::npos);
+    }
     if (this->request->format) {
         parser_ = std::make_unique<AnswerParser>(this->request->format);
     }
+}
+
+llama_token Sequence::choose(llama_context * ctx, int32_t idx) {
+    if (n_forced_ == 0 && !must_stop_thinking()) {
+        return sampler_.sample(ctx, idx);
+    }
+    const llama_token token = end_of_thinking_[n_forced_];
+    n_forced_ = (n_forced_ + 1) % end_of_thinking_.size();
+    sampler_.accept(token);
+    return token;
+}
+
+bool Sequence::must_stop_thinking() const {
+    return max_thoughts_ >= 0 && n_thoughts_ >= max_thoughts_ && phases_.phase() == PhaseFinder::thinking &&
+           !phases_.within_mark() && utf8_.n_pending() == 0 && !end_of_thinking_.empty();
 }
 
 Sequence::Step Sequence::add(const Model & model, llama_token token, const float * row, int32_t n_ctx) {
@@ -17,6 +39,7 @@ Sequence::Step Sequence::add(const Model & model, llama_token token, const float
     ++n_new_;
     const size_t n_before = text_.size();
     bool stopped = false;
+    const bool thought = phases_.phase() == PhaseFinder::thinking;
     assembled_.clear();
     if (model.is_end(token)) {
         step.finish = LA_FINISH_STOP;
@@ -29,7 +52,8 @@ Sequence::Step Sequence::add(const Model & model, llama_token token, const float
             waiting_logprobs_.push_back(std::move(waiting));
         }
         n_assembled_ += assembled_.size();
-        stopped = stop_.push(assembled_, text_);
+        stopped = hand_on(assembled_, false);
+        n_thoughts_ += thought && phases_.phase() == PhaseFinder::thinking ? 1 : 0;
         const auto n_prompt = static_cast<int32_t>(request->prompt.size());
         const int32_t max_tokens = request->spec.max_tokens;
         if (stopped) {
@@ -41,10 +65,7 @@ Sequence::Step Sequence::add(const Model & model, llama_token token, const float
     if (step.finish != LA_FINISH_NONE && !stopped) {
         assembled_.clear();
         utf8_.flush(assembled_);
-        stopped = stop_.push(assembled_, text_);
-        if (!stopped) {
-            stop_.flush(text_);
-        }
+        stopped = hand_on(assembled_, true);
     }
     n_released_ += text_.size() - n_before;
     if (wants_logprobs()) {
@@ -59,6 +80,57 @@ Sequence::Step Sequence::add(const Model & model, llama_token token, const float
     }
     step.has_news = !text_.empty() || !parts_.empty() || !logprobs_.empty();
     return step;
+}
+
+int32_t Sequence::n_reasoning() const {
+    const int32_t n_read = parser_->n_reasoning();
+    if (n_read == 0 || thoughts_.empty()) {
+        return n_read; // no thinking, or one without marks of its own
+    }
+    int32_t n = 0;
+    for (const auto & [from, to] : thoughts_) {
+        n += parser_->n_tokens(from, to);
+    }
+    return n;
+}
+
+bool Sequence::hand_on(std::string_view text, bool last) {
+    passed_.clear();
+    const bool ended = template_stop_.push(text, passed_);
+    if (last && !ended) {
+        template_stop_.flush(passed_);
+    }
+    if (hand_on_said(passed_)) {
+        return true;
+    }
+    if (ended || last) {
+        stop_.flush(text_);
+    }
+    return ended;
+}
+
+bool Sequence::hand_on_said(std::string_view text) {
+    while (!text.empty()) {
+        const bool said = phases_.phase() == PhaseFinder::speaking;
+        const bool thought = phases_.phase() == PhaseFinder::thinking;
+        const size_t n = phases_.push(text);
+        const auto part = text.substr(0, n);
+        text.remove_prefix(n);
+        n_phased_ += n;
+        if (thought && phases_.phase() != PhaseFinder::thinking) {
+            thoughts_.back().second = n_phased_ - std::min(n_phased_, phases_.n_mark());
+        } else if (!thought && phases_.phase() == PhaseFinder::thinking) {
+            thoughts_.emplace_back(n_phased_, std::string::npos);
+        }
+        if (!said) {
+            text_.append(part);
+        } else if (stop_.push(part, text_)) {
+            return true;
+        } else if (phases_.phase() != PhaseFinder::speaking) {
+            stop_.flush(text_);
+        }
+    }
+    return false;
 }
 
 const std::string & Sequence::piece_of(const Model & model, llama_token token) const {
@@ -79,7 +151,7 @@ void Sequence::read_text(Step & step) {
         parser_->update(final, parts_);
     }
     if (final) {
-        request->n_reasoning += parser_->n_reasoning();
+        request->n_reasoning += n_reasoning();
         if (step.finish == LA_FINISH_STOP && parser_->has_calls()) {
             step.finish = LA_FINISH_TOOL_CALLS;
         }

@@ -4,20 +4,32 @@
 #include "chat/answer.h"
 #include "request/request.h"
 #include "sampling/sampler.h"
+#include "text/phases.h"
 #include "text/stop.h"
 #include "text/utf8.h"
 
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace la {
 
 class Model;
 
+// What ends an answer, or its thinking, beside the model itself.
+struct Limits {
+    std::vector<std::string> stops;          // of what is said: neither thoughts nor calls are cut
+    std::vector<std::string> template_stops; // of all text
+    PhaseFinder phases;                      // as the prompt leaves it
+    int32_t n_thoughts = -1;                 // tokens of thinking, all together; -1: any number
+    std::vector<llama_token> end_of_thinking; // what says that it is over
+};
+
 class Sequence {
   public:
-    Sequence(RequestPtr request, int32_t choice, Sampler sampler, std::vector<std::string> stops);
+    Sequence(RequestPtr request, int32_t choice, Sampler sampler, const Limits & limits);
 
     // What adding a token means for the sequence.
     struct Step {
@@ -25,7 +37,11 @@ class Sequence {
         bool has_news = false; // text(), parts() or logprobs() are not empty
     };
 
-    // Takes a sampled token: its text passes UTF-8 reassembly and stop strings into text(). `row` holds the logits that
+    // The next token: sampled from row `idx` of the last decode, or the next of the thinking's end once its budget is
+    // spent. Throws what Sampler::sample does, and what the grammar does with an end that it does not know.
+    llama_token choose(llama_context * ctx, int32_t idx);
+
+    // Takes a chosen token: its text passes UTF-8 reassembly and stop strings into text(). `row` holds the logits that
     // it was chosen from. n_ctx: tokens of prompt and answer together.
     Step add(const Model & model, llama_token token, const float * row, int32_t n_ctx);
 
@@ -44,7 +60,6 @@ class Sequence {
 
     const RequestPtr request;
     const int32_t choice;
-    Sampler sampler;
     llama_token last = -1; // sampled, not decoded yet
     int32_t n_generated = 0;
 
@@ -58,10 +73,25 @@ class Sequence {
     // Text is certain up to n_released_ bytes: so are the entries of the tokens behind it.
     void release_logprobs(bool all);
     void read_text(Step & step);
+    // Hands text on to text(); true when a stop string ends it. With `last`, what is withheld follows.
+    bool hand_on(std::string_view text, bool last);
+    bool hand_on_said(std::string_view text);
+    bool must_stop_thinking() const;
+    // Tokens that begin between the marks of the thinking, or, where a template has none, up to the thinking's end.
+    int32_t n_reasoning() const;
     const std::string & piece_of(const Model & model, llama_token token) const;
 
+    Sampler sampler_;
     Utf8Assembler utf8_;
+    StopMatcher template_stop_;
     StopMatcher stop_;
+    PhaseFinder phases_;
+    const int32_t max_thoughts_;
+    int32_t n_thoughts_ = 0; // against the budget: a mark's first tokens are among them
+    std::vector<std::pair<size_t, size_t>> thoughts_; // between marks, in bytes of the text that was handed on
+    size_t n_phased_ = 0;
+    const std::vector<llama_token> end_of_thinking_;
+    size_t n_forced_ = 0; // of end_of_thinking_; 0: none is forced now
     std::string text_;
     std::unique_ptr<AnswerParser> parser_; // null: nothing to read
     std::vector<AnswerPart> parts_;
@@ -71,6 +101,7 @@ class Sequence {
     size_t n_released_ = 0;
     int32_t n_new_ = 0;
     std::string assembled_; // scratch
+    std::string passed_;    // scratch
 };
 
 using SequencePtr = std::unique_ptr<Sequence>;
