@@ -20,7 +20,7 @@ What becomes of every parameter of `openai` 3.54.0's methods, and of ours. The t
 * **absent**: a TypeError, as for any unknown name.
 
 Where a request says nothing about sampling, llama.cpp's defaults hold (temperature 0.8, top_k 40, top_p 0.95, min_p
-0.05), overridden by what the GGUF recommends.
+0.05), overridden by what the GGUF recommends. What tools, schemas and thinking guarantee: [tools.md](tools.md).
 """
 
 

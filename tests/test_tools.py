@@ -14,6 +14,7 @@ import pytest
 from support import CLIENT_OPTIONS
 
 from llama_async import AsyncLlama, BadRequestError
+from llama_async.types.chat import ChatCompletionFunctionTool
 
 ROOT = Path(__file__).parent.parent
 
@@ -208,6 +209,43 @@ async def test_response_format_beside_tools_gives_one_or_the_other(client: Async
             assert not calls
             jsonschema.validate(json.loads(content), schema)
     assert kinds & {"tool_calls", "stop"}
+
+
+async def test_stop_strings_do_not_cut_calls(client: AsyncLlama) -> None:
+    for choice in ("required", {"type": "function", "function": {"name": "get_time"}}):
+        completion = await client.chat.completions.create(
+            **{**GREEDY, "max_tokens": 60},
+            tools=TOOLS[1:],
+            tool_choice=choice,
+            parallel_tool_calls=False,
+            stop=["zone", '"', "}"],
+        )
+        check_calls(completion.choices[0].message.tool_calls)
+        # openai's server says stop of a call by name.
+        assert completion.choices[0].finish_reason == ("tool_calls" if choice == "required" else "stop")
+
+
+async def test_a_call_cut_short_keeps_what_came(client: AsyncLlama) -> None:
+    asked: dict[str, Any] = {**GREEDY, "tools": TOOLS[1:], "tool_choice": "required", "max_tokens": 18}
+    content, _, calls, finish = whole = said(await client.chat.completions.create(**asked))
+    assert (content, finish) == ("", "length")
+    ((name, arguments),) = calls
+    assert name == "get_time"
+    assert arguments.startswith("{")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(arguments)
+    assert await streamed(client, **asked) == whole
+
+
+async def test_tools_may_be_models(client: AsyncLlama) -> None:
+    tool = ChatCompletionFunctionTool.model_validate(TOOLS[1])
+    completion = await client.chat.completions.create(
+        **{**GREEDY, "max_tokens": 60},
+        tools=[tool],  # type: ignore[list-item]  # openai's client takes them, its types do not say so
+        tool_choice="required",
+        parallel_tool_calls=False,
+    )
+    check_calls(completion.choices[0].message.tool_calls)
 
 
 async def test_logprobs_beside_calls(client: AsyncLlama) -> None:
