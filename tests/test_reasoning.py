@@ -196,6 +196,23 @@ async def test_a_call_comes_behind_the_thinking(qwq: AsyncLlama) -> None:
     assert n_reasoning(answer) == 5
 
 
+@pytest.mark.parametrize("name", ["Qwen3.5-4B", "Qwen3-Coder"])
+async def test_a_required_call_is_made(thinker: Thinker, name: str) -> None:
+    """Upstream's lazy grammar of this family admits none at all."""
+    tool: Any = {"type": "function", "function": {"name": "answer", "parameters": DIGIT, "strict": True}}
+    async with thinker(name) as client:
+        answer = await whole(
+            client,
+            {"reasoning_budget_tokens": 3, "ignore_eos": False},
+            tools=[tool],
+            tool_choice="required",
+            parallel_tool_calls=False,
+            max_tokens=60,
+        )
+    (call,) = answer.choices[0].message.tool_calls
+    assert json.loads(call.function.arguments)["a"] in range(10)
+
+
 # -- reasoning_effort --------------------------------------------------------------------------------------------------
 
 

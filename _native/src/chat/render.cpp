@@ -194,13 +194,13 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
             choosing.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
             const auto lazy = apply(chat_template, choosing);
             if (has_word_triggers(lazy)) {
-                params.grammar = think_then(thinking_grammar(params), { lazy.grammar });
+                params.grammar = think_then(thinking_grammar(params), { with_a_call(lazy.grammar) });
                 whole = true;
             } else {
                 params.grammar = without_free_text(params.grammar);
             }
         } else if (!schema.empty() && has_word_triggers(params)) {
-            params.grammar = think_then(thinking_grammar(params), { inputs.answer_grammar, params.grammar });
+            params.grammar = think_then(thinking_grammar(params), { inputs.answer_grammar, with_a_call(params.grammar) });
             whole = true;
         } else if (!schema.empty()) {
             asked.json_schema = schema;

@@ -92,6 +92,16 @@ std::string without_free_text(std::string grammar) {
     return grammar;
 }
 
+std::string with_a_call(std::string grammar) {
+    static const std::string name = "tool-call-root ::= ";
+    const size_t at = grammar.compare(0, name.size(), name) == 0 ? 0 : grammar.find("\n" + name);
+    if (at == std::string::npos) {
+        return grammar;
+    }
+    const size_t end = std::min(grammar.find('\n', at + 1), grammar.size());
+    return grammar[end - 1] == '?' ? grammar.erase(end - 1, 1) : grammar;
+}
+
 std::string think_then(const std::string & thinking, const std::vector<std::string> & values) {
     std::string root = thinking.empty() ? "root ::= (" : "root ::= thinking-root (";
     std::string rules = thinking.empty() ? "" : with_prefix(thinking, "thinking-") + "\n";

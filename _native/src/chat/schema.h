@@ -22,6 +22,10 @@ std::string join_calls(std::string text, const std::string & calls);
 // Takes the optional text before the first call out of upstream's grammar for required calls. Pure.
 std::string without_free_text(std::string grammar);
 
+// A family's lazy grammar, which may leave out the calls too, since there a trigger has begun one (Qwen3-Coder's): it no
+// longer does.
+std::string with_a_call(std::string grammar);
+
 // A grammar of answers that are thought (`thinking`, may be empty), then one of `values`: each a whole grammar. Pure.
 std::string think_then(const std::string & thinking, const std::vector<std::string> & values);
 

@@ -8,6 +8,13 @@ static bool contains(const std::string & text, const char * part) {
     return text.find(part) != std::string::npos;
 }
 
+TEST(a_grammar_of_calls_has_one) {
+    CHECK(with_a_call("root ::= tool-call-root\ntool-call-root ::= (call more*)?\ncall ::= \"a\"?\n") ==
+          "root ::= tool-call-root\ntool-call-root ::= (call more*)\ncall ::= \"a\"?\n");
+    CHECK(with_a_call("tool-call-root ::= call?") == "tool-call-root ::= call");
+    CHECK(with_a_call("root ::= \"a\"?") == "root ::= \"a\"?");
+}
+
 TEST(three_rules_are_tightened) {
     const auto text = tighten_json_rules(R"(char ::= [\\] (["\\bfnrt] | "u" [0-9a-fA-F]{4})
 k ::= ["] ( [a] ([b] char+ | [^"b] char*) | [^"ac] char* )? ["]
