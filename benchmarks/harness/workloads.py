@@ -153,6 +153,9 @@ async def turns(engine: Engine, size: Size) -> Outcome:
     return Outcome({"tok/s": n_tokens / seconds, "first token ms": 1e3 * first_s}, answers)
 
 
+N_HOL = 3072  # tokens of a stream that is broken off before
+
+
 async def hol(engine: Engine, size: Size) -> Outcome:
     """Let a long prompt arrive among seven streams, which end when its first token is there."""
     n_streams = 7
@@ -162,14 +165,14 @@ async def hol(engine: Engine, size: Size) -> Outcome:
     all_decode = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def stream(index: int) -> Awaitable[Answer]:
+    def stream(index: int) -> asyncio.Future[Answer]:
         def enough() -> bool:
             n_pieces[index] += 1
             if n_pieces[index] == size.before_long and min(n_pieces) >= size.before_long:
                 loop.call_soon_threadsafe(all_decode.set)
             return is_over
 
-        return asyncio.ensure_future(engine.ask(prompts.own(index), Shape.n_ctx, enough))
+        return asyncio.ensure_future(engine.ask(prompts.own(index), N_HOL, enough))
 
     streams = [stream(index) for index in range(n_streams)]
     ready = asyncio.ensure_future(all_decode.wait())
@@ -179,6 +182,8 @@ async def hol(engine: Engine, size: Size) -> Outcome:
         raise RuntimeError("a stream ended before the long prompt arrived")
     late = await engine.ask(prompts.long(1, size.long), 1)
     is_over = True
+    if any(answer.done() for answer in streams):
+        raise RuntimeError(f"a stream had its {N_HOL} tokens before the long prompt's first")
     answers = await asyncio.gather(*streams)
     begin = max(answer.times[0] for answer in answers)
     first = late.times[0]
