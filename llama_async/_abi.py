@@ -188,6 +188,8 @@ class ModelStats:
         n_prefilled: Prompt tokens computed.
         n_cached: Prompt tokens taken from a cached prefix.
         n_generated: Tokens sampled.
+        n_preempted: Sequences that gave their slot to another and went on later.
+        n_stored_bytes: Main memory that holds prefixes which had to leave the KV cache.
         n_wakeups: Times the event loop was woken.
         decode_s: Seconds inside `llama_decode`.
         sample_s: Seconds spent on sampling and on building text.
@@ -202,6 +204,8 @@ class ModelStats:
     n_prefilled: int
     n_cached: int
     n_generated: int
+    n_preempted: int
+    n_stored_bytes: int
     n_wakeups: int
     decode_s: float
     sample_s: float

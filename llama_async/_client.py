@@ -78,6 +78,11 @@ class AsyncLlama:
         tensor_split: Each device's share.
         flash_attention: On or off; default: chosen at load.
         kv_unified: Share one KV cache among all requests rather than give each its own part.
+        n_kv: Tokens that a shared KV cache holds for all requests together, where `kv_unified` is set; default:
+            `n_ctx * n_parallel`. With fewer, the request that came last gives way when they are used up, and goes on
+            later.
+        prefix_cache_bytes: Main memory for prefixes that had to leave the KV cache, so that they need not be computed
+            again; default: 512 MiB, 0: none.
         type_k: Type of the K cache, such as `"f16"` or `"q8_0"`.
         type_v: Type of the V cache.
         use_mmap: Map the file rather than read it.
@@ -134,6 +139,8 @@ class AsyncLlama:
         tensor_split: Sequence[float] | None = None,
         flash_attention: bool | None = None,
         kv_unified: bool | None = None,
+        n_kv: int | None = None,
+        prefix_cache_bytes: int | None = None,
         type_k: str | None = None,
         type_v: str | None = None,
         use_mmap: bool | None = None,
@@ -175,6 +182,8 @@ class AsyncLlama:
             "tensor_split": tensor_split,
             "flash_attention": flash_attention,
             "kv_unified": kv_unified,
+            "n_kv": n_kv,
+            "prefix_cache_bytes": prefix_cache_bytes,
             "type_k": type_k,
             "type_v": type_v,
             "use_mmap": use_mmap,

@@ -46,6 +46,8 @@ _INTEGERS: Mapping[str, tuple[int, int]] = {
     "n_gpu_layers": (-1, _INT32_MAX),
     "main_gpu": (0, 255),
     "max_queue": (1, _INT32_MAX),
+    "n_kv": (1, _INT32_MAX),
+    "prefix_cache_bytes": (0, 2**63 - 1),
 }
 _BOOLEANS = ("kv_unified", "use_mmap", "use_mlock", "use_extra_buffers", "swa_full", "offload_kqv")
 _POSITIVE_FLOATS = ("rope_freq_base", "rope_freq_scale")
@@ -100,6 +102,8 @@ class ModelOptions(TypedDict, total=False):
     tensor_split: Sequence[float] | None
     flash_attention: bool | None
     kv_unified: bool | None
+    n_kv: int | None
+    prefix_cache_bytes: int | None
     type_k: str | None
     type_v: str | None
     use_mmap: bool | None

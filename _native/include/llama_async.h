@@ -220,6 +220,9 @@ typedef struct la_engine_params {
     int32_t pooling;           /* enum llama_pooling_type of embeddings; -1: the model's own, or else the mean */
     float rope_freq_base;      /* 0: the model's */
     float rope_freq_scale;     /* 0: the model's */
+    int32_t n_kv;              /* with kv_unified: tokens of all sequences together; 0: n_ctx * n_parallel. With less,
+                                  the last that came gives way when they are used up, and goes on later */
+    int64_t prefix_cache_bytes; /* main memory for prefixes that had to leave the KV cache; -1: 512 MiB, 0: none */
 } la_engine_params;
 
 /* 64 bytes, no padding. Offsets point into la_drained.blob. */
@@ -270,6 +273,8 @@ typedef struct la_stats {
     uint64_t n_prefilled; /* prompt tokens computed */
     uint64_t n_cached;    /* prompt tokens taken from a cached prefix */
     uint64_t n_generated; /* tokens sampled */
+    uint64_t n_preempted; /* sequences that gave their slot to another and went on later */
+    uint64_t n_stored_bytes; /* main memory that holds prefixes now */
     uint64_t n_wakeups;   /* writes to the wake-up descriptor */
     double decode_s;      /* seconds inside llama_decode */
     double sample_s;      /* seconds sampling and building text */

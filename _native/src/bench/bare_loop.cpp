@@ -60,7 +60,8 @@ la_bare_result bare_loop(const Model & model, const EngineConfig & engine_config
     config.raw.n_parallel = params.n_streams;
     config.raw.n_batch = std::max(config.raw.n_batch, params.n_streams);
     const int32_t n_ctx = std::max(context_shape(model, engine_config).n_ctx, params.n_prompt + params.n_decode);
-    Context context = make_context(model, config, { n_ctx, params.n_streams }, make_threads(config));
+    Context context = make_context(model, config, { n_ctx, params.n_streams, int64_t(n_ctx) * params.n_streams },
+                                   make_threads(config));
     llama_context * ctx = context.llama.get();
     Batch batch(config.raw.n_batch);
     // Any valid tokens cost the same; these spread over the vocabulary.

@@ -138,6 +138,7 @@ void la_engine_params_init(la_engine_params * params) noexcept {
     params->offload_kqv = 1;
     params->flash_attention = -1;
     params->pooling = -1;
+    params->prefix_cache_bytes = -1;
 }
 
 la_status la_engine_open(const la_engine_params * params, la_engine ** out) noexcept {

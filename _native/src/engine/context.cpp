@@ -63,7 +63,7 @@ std::string gib(double bytes) {
 // Linux grants memory it does not have and kills whoever uses it: so the sum is done first. Only for caches in main
 // memory; a device refuses by itself.
 void check_memory(const Model & model, const EngineConfig & config, ContextShape shape) {
-    const double n_cells = double(shape.n_ctx) * shape.n_parallel;
+    const double n_cells = double(shape.n_cells);
     if (n_cells > double(std::numeric_limits<int32_t>::max())) {
         throw Error(LA_ERR_MEMORY,
                     "n_ctx " + std::to_string(shape.n_ctx) + " with n_parallel " + std::to_string(shape.n_parallel) +
@@ -106,7 +106,8 @@ ContextShape context_shape(const Model & model, const EngineConfig & config) {
     if (n_ctx == 0) {
         n_ctx = model.n_ctx_train() > 0 ? std::min(4096, model.n_ctx_train()) : 4096;
     }
-    return { n_ctx, config.raw.n_parallel };
+    const int64_t n_cells = config.raw.n_kv > 0 ? std::max(config.raw.n_kv, n_ctx) : int64_t(n_ctx) * config.raw.n_parallel;
+    return { n_ctx, config.raw.n_parallel, n_cells };
 }
 
 int32_t max_scored(const Model & model) {
@@ -174,7 +175,7 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
         check_memory(model, config, shape);
     }
     llama_context_params params = common_params(config, threads);
-    params.n_ctx = static_cast<uint32_t>(shape.n_ctx) * static_cast<uint32_t>(shape.n_parallel);
+    params.n_ctx = static_cast<uint32_t>(shape.n_cells);
     params.n_seq_max = static_cast<uint32_t>(shape.n_parallel);
     params.n_batch = static_cast<uint32_t>(config.raw.n_batch);
     params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
@@ -186,11 +187,12 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
                              "a context of n_ctx " + std::to_string(shape.n_ctx) + ", n_parallel " +
                                  std::to_string(shape.n_parallel));
     context.n_ctx = shape.n_ctx;
+    context.n_cells = shape.n_cells;
     return context;
 }
 
 Context make_embedding_context(const Model & model, const EngineConfig & config, EmbeddingShape shape, Threads threads) {
-    check_memory(model, config, { shape.n_ctx, 1 });
+    check_memory(model, config, { shape.n_ctx, 1, shape.n_ctx });
     llama_context_params params = common_params(config, threads);
     params.n_ctx = static_cast<uint32_t>(shape.n_ctx);
     params.n_seq_max = static_cast<uint32_t>(shape.n_sequences);

@@ -25,12 +25,14 @@ struct Context {
     // Declared before the context: the context computes on them until it is freed.
     Threads threads;
     llama_context_ptr llama;
-    int32_t n_ctx = 0; // tokens of one request
+    int32_t n_ctx = 0;   // tokens of one request
+    int64_t n_cells = 0; // of all of them together
 };
 
 struct ContextShape {
     int32_t n_ctx;
     int32_t n_parallel;
+    int64_t n_cells;
 };
 
 // The shape that `config` means for this model (defaults filled in).

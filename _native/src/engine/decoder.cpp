@@ -21,10 +21,9 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       requests_(requests),
       channel_(channel),
       closing_(closing),
-      unified_(config.raw.kv_unified != 0),
-      swa_cut_(model_->n_swa() > 0 && (unified_ || config.raw.swa_full == 0)),
       n_batch_(config.raw.n_batch),
       max_scored_(max_scored(*model_)),
+      memory_(*model_, config, context_.llama.get()),
       slots_(config.raw.n_parallel),
       budget_(config.raw.n_ubatch),
       batch_(llama_batch_init(config.raw.n_batch, 0, 1)),
@@ -47,7 +46,7 @@ void Decoder::warm_up() {
         }
         llama_set_n_threads(context_.llama.get(), context_.threads.n_decode, context_.threads.n_batch);
     }
-    llama_memory_clear(memory(), true);
+    llama_memory_clear(llama_get_memory(context_.llama.get()), true);
     llama_set_abort_callback(
         context_.llama.get(),
         [](void * self) {
@@ -63,12 +62,7 @@ void Decoder::warm_up() {
 
 void Decoder::add(std::vector<SequencePtr> sequences) {
     for (auto & sequence : sequences) {
-        const int32_t priority = sequence->request->spec.priority;
-        const auto behind =
-            std::find_if(pending_.rbegin(), pending_.rend(), [priority](const SequencePtr & other) {
-                return other->request->spec.priority >= priority;
-            }).base();
-        pending_.insert(behind, std::move(sequence));
+        waiting_.add(std::move(sequence));
     }
 }
 
@@ -88,11 +82,7 @@ bool Decoder::step() {
 void Decoder::drop_unwanted() {
     const double now = now_s();
     std::vector<std::pair<RequestPtr, la_status>> unwanted;
-    const auto look = [&](const SequencePtr & sequence) {
-        if (!sequence) {
-            return;
-        }
-        const auto & request = sequence->request;
+    const auto look = [&](const RequestPtr & request) {
         if (request->cancelled.load(std::memory_order_relaxed)) {
             unwanted.emplace_back(request, LA_ERR_CANCELLED);
         } else if (request->expired(now)) {
@@ -100,10 +90,12 @@ void Decoder::drop_unwanted() {
         }
     };
     for (const auto & slot : slots_) {
-        look(slot.sequence);
+        if (slot.sequence) {
+            look(slot.sequence->request);
+        }
     }
-    for (const auto & sequence : pending_) {
-        look(sequence);
+    for (size_t i = 0; i < waiting_.size(); ++i) {
+        look(waiting_.at(i).request);
     }
     for (const auto & [request, status] : unwanted) {
         drop(request, status, status == LA_ERR_TIMEOUT ? "the request timed out" : "cancelled");
@@ -116,101 +108,149 @@ void Decoder::drop(const RequestPtr & request, la_status status, const std::stri
             release(slot);
         }
     }
-    pending_.erase(std::remove_if(pending_.begin(), pending_.end(),
-                                  [&](const SequencePtr & sequence) { return sequence->request == request; }),
-                   pending_.end());
+    waiting_.remove(request);
     requests_.end(request, status, error);
 }
 
 PrefixRules Decoder::prefix_rules(bool use_cache) const {
     PrefixRules rules;
     rules.can_reuse = use_cache;
-    rules.can_truncate = !model_->is_recurrent();
-    // What a sliding window or a recurrent state keeps of another's prefix is known only afterwards.
-    rules.can_wait = rules.can_truncate && !swa_cut_;
-    if (unified_) {
-        rules.copy_tokens = 1; // metadata only
+    rules.can_cut = memory_.can_cut();
+    rules.can_keep = memory_.can_keep();
+    if (memory_.copies_for_nothing()) {
+        rules.copy_tokens = 1;
     } else if (budget_.prefill_token_s() > 0) {
-        // Upstream copies the whole stream, used or not; about 3 GB/s on the machines measured.
-        const double copy_s = double(model_->kv_token_bytes(GGML_TYPE_F16, GGML_TYPE_F16)) * context_.n_ctx / 3e9;
-        rules.copy_tokens = std::max(8, static_cast<int32_t>(copy_s / budget_.prefill_token_s()));
+        rules.copy_tokens = 8;
+        rules.copy_share = memory_.copy_token_s() / budget_.prefill_token_s();
     }
     return rules;
 }
 
+std::vector<SlotView> Decoder::slot_views() const {
+    std::vector<SlotView> views;
+    views.reserve(slots_.size());
+    for (const auto & slot : slots_) {
+        const int32_t i = index(slot);
+        const bool prefilling = slot.sequence && n_to_prefill(slot) > 0 && slot.sequence->request->spec.use_cache;
+        views.push_back({ &memory_.computed(i), prefilling ? &slot.sequence->target() : nullptr, !slot.sequence,
+                          slot.last_used, memory_.first_cut(i) });
+    }
+    return views;
+}
+
 void Decoder::admit() {
     size_t n_looked_at = 0;
-    for (auto it = pending_.begin(); it != pending_.end() && n_looked_at < k_max_looked_at; ++n_looked_at) {
+    for (size_t i = 0; i < waiting_.size() && n_looked_at < k_max_looked_at; ++n_looked_at) {
         if (n_running() == static_cast<int32_t>(slots_.size())) {
-            return;
+            if (n_looked_at > 0 || !make_room_for(waiting_.at(0))) {
+                return;
+            }
+        } else if (n_looked_at == 0) {
+            waiting_.favour_oldest();
         }
-        const auto & prompt = (*it)->request->prompt;
-        const bool scores = (*it)->scores_prompt();
-        if ((*it)->request->spec.prompt_logprobs && !(*it)->request->scored && !scores) {
-            ++it; // the first choice's prompt comes before all that the others say
+        const Sequence & next = waiting_.at(i);
+        const auto & request = *next.request;
+        if (request.spec.prompt_logprobs && !request.scored && !next.scores_prompt()) {
+            ++i; // the first choice's prompt comes before all that the others say
             continue;
         }
-        std::vector<SlotView> views;
-        views.reserve(slots_.size());
-        for (const auto & slot : slots_) {
-            const bool prefilling = slot.sequence && slot.n_to_prefill() > 0;
-            views.push_back({ &slot.computed, prefilling ? &slot.sequence->request->prompt : nullptr, !slot.sequence,
-                              slot.last_used });
+        if (next.preempted && !has_cells_for(next)) {
+            ++i;
+            continue;
         }
-        const Placement placement = place(prompt, views, prefix_rules((*it)->request->spec.use_cache && !scores));
+        const PrefixRules rules = prefix_rules(request.spec.use_cache && !next.scores_prompt());
+        const Placement placement = place(next.target(), slot_views(), memory_.stored(), rules);
         if (placement.slot < 0) {
-            ++it; // waits for a prefill that it can copy
+            if (placement.checkpoint > 0) {
+                add_checkpoint(slots_[placement.source], placement.checkpoint);
+            }
+            ++i; // waits for a prefill that it can copy
             continue;
         }
-        SequencePtr sequence = std::move(*it);
-        it = pending_.erase(it);
-        auto & slot = slots_[placement.slot];
-        auto & request = *sequence->request;
-        const int32_t n_cached = start_from(placement, prompt);
-        // Of several choices the first tells: the others copy from it.
-        if (!request.admitted) {
-            request.n_cached = n_cached;
-        }
-        requests_.mark_admitted(request);
-        slot.sequence = std::move(sequence);
-        slot.last_used = n_steps_;
-        stats_.n_cached.fetch_add(n_cached, std::memory_order_relaxed);
-        stats_.n_running.fetch_add(1, std::memory_order_relaxed);
+        occupy(placement, waiting_.take(i));
     }
 }
 
-int32_t Decoder::start_from(const Placement & placement, const Tokens & prompt) {
+void Decoder::occupy(const Placement & placement, SequencePtr sequence) {
     auto & slot = slots_[placement.slot];
-    if (placement.source >= 0 && placement.source != placement.slot) {
-        clear(slot);
-        // Whole: upstream asserts on a part when streams differ.
-        llama_memory_seq_cp(memory(), placement.source, placement.slot, -1, -1);
-        slot.computed = slots_[placement.source].computed;
+    auto & request = *sequence->request;
+    const int32_t n_cached = memory_.start(placement, sequence->target());
+    stats_.stored_bytes.store(memory_.stored_bytes(), std::memory_order_relaxed);
+    // Of several choices the first tells: the others copy from it.
+    if (!request.admitted) {
+        request.n_cached = n_cached;
     }
-    int32_t n = placement.n_reused;
-    if (n == 0 || !cut(slot, n)) {
-        n = 0;
-        clear(slot);
+    requests_.mark_admitted(request);
+    slot.sequence = std::move(sequence);
+    slot.last_used = n_steps_;
+    slot.admitted = ++n_admitted_;
+    slot.checkpoints.clear();
+    if (request.spec.use_cache) {
+        add_checkpoint(slot, placement.checkpoint);
+        if (memory_.is_recurrent()) {
+            // The next turn may render the answer otherwise than it was generated; other choices start from here too.
+            add_checkpoint(slot, static_cast<int32_t>(slot.sequence->target().size()) - 1);
+        }
     }
-    slot.computed.assign(prompt.begin(), prompt.begin() + n);
-    return n;
+    stats_.n_cached.fetch_add(n_cached, std::memory_order_relaxed);
+    stats_.n_running.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool Decoder::cut(const Slot & slot, int32_t n) {
-    if (!llama_memory_seq_rm(memory(), index(slot), n, -1)) {
-        return false; // a recurrent state cannot step back
+void Decoder::add_checkpoint(Slot & slot, int32_t n) {
+    const auto place = std::lower_bound(slot.checkpoints.begin(), slot.checkpoints.end(), n);
+    if (n > n_computed(slot) && n >= SlotMemory::k_worth_keeping && (place == slot.checkpoints.end() || *place != n)) {
+        slot.checkpoints.insert(place, n);
     }
-    if (swa_cut_ && n > 0) {
-        // seq_rm says yes although the window before n may be gone.
-        const llama_pos first = llama_memory_seq_pos_min(memory(), index(slot));
-        return first >= 0 && first <= std::max(0, n - model_->n_swa());
+}
+
+template <typename F> Decoder::Slot * Decoder::weakest(const F & may) {
+    Slot * found = nullptr;
+    const auto gives_way = [](const Slot & a, const Slot & b) {
+        const int32_t of_a = a.sequence->request->spec.priority;
+        const int32_t of_b = b.sequence->request->spec.priority;
+        return of_a != of_b ? of_a < of_b : a.admitted > b.admitted;
+    };
+    for (auto & slot : slots_) {
+        if (slot.sequence && may(*slot.sequence) && (!found || gives_way(slot, *found))) {
+            found = &slot;
+        }
     }
+    return found;
+}
+
+// Takes a slot from somebody less important, but from nobody twice.
+bool Decoder::make_room_for(const Sequence & sequence) {
+    Slot * found = weakest([](const Sequence & running) { return !running.favoured && !running.preempted; });
+    if (!found || found->sequence->request->spec.priority >= sequence.request->spec.priority) {
+        return false;
+    }
+    preempt(*found);
     return true;
 }
 
-void Decoder::clear(Slot & slot) {
-    llama_memory_seq_rm(memory(), index(slot), -1, -1);
-    slot.computed.clear();
+// It goes on later from where it was. Until the slot is needed its state stays there, then it goes to main memory.
+void Decoder::preempt(Slot & slot) {
+    SequencePtr sequence = std::move(slot.sequence);
+    sequence->stop_at(memory_.computed(index(slot)));
+    memory_.pause(index(slot));
+    slot.last_used = n_steps_;
+    if (!sequence->request->spec.use_cache) {
+        memory_.clear(index(slot));
+    }
+    stats_.n_running.fetch_sub(1, std::memory_order_relaxed);
+    stats_.n_preempted.fetch_add(1, std::memory_order_relaxed);
+    waiting_.add(std::move(sequence));
+}
+
+// Whether the cells that all sequences share are enough for one that lost its own before.
+bool Decoder::has_cells_for(const Sequence & sequence) const {
+    size_t n_needed = sequence.target().size();
+    for (const auto & slot : slots_) {
+        if (slot.sequence) {
+            n_needed += std::max(slot.sequence->target().size(), memory_.computed(index(slot)).size()) + 1;
+        }
+    }
+    return n_running() == 0 || n_needed < static_cast<size_t>(context_.n_cells);
 }
 
 void Decoder::release(Slot & slot) {
@@ -218,7 +258,7 @@ void Decoder::release(Slot & slot) {
     slot.sequence.reset();
     slot.last_used = n_steps_;
     if (!keep) {
-        clear(slot);
+        memory_.clear(index(slot));
     }
     stats_.n_running.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -230,7 +270,7 @@ std::vector<Decoder::Item> Decoder::plan() const {
     int32_t n_decoding = 0;
     for (const auto & slot : slots_) {
         if (slot.sequence) {
-            works.push_back({ index(slot), slot.n_to_prefill() });
+            works.push_back({ index(slot), n_to_prefill(slot) });
             n_decoding += works.back().n_to_prefill == 0;
         }
     }
@@ -238,8 +278,11 @@ std::vector<Decoder::Item> Decoder::plan() const {
     int32_t n_to_score = max_scored_;
     for (const auto & share : plan_step(works, n_batch_, budget_.n_prefill(n_decoding))) {
         const auto & slot = slots_[share.slot];
-        const bool prefill = slot.n_to_prefill() > 0;
+        const bool prefill = n_to_prefill(slot) > 0;
         int32_t n_tokens = share.n_tokens;
+        if (prefill && !slot.checkpoints.empty()) {
+            n_tokens = std::min(n_tokens, slot.checkpoints.front() - n_computed(slot));
+        }
         if (prefill && slot.scores_prompt()) {
             n_tokens = std::min(n_tokens, n_to_score);
             n_to_score -= n_tokens;
@@ -253,8 +296,11 @@ std::vector<Decoder::Item> Decoder::plan() const {
 
 void Decoder::compute(std::vector<Item> items) {
     int32_t result = decode(items);
-    while (result == 1 && forget_oldest_prefix()) {
-        result = decode(items); // the cache was full of prefixes that nobody uses now
+    while (result == 1 && free_cells()) {
+        items.erase(std::remove_if(items.begin(), items.end(),
+                                   [&](const Item & item) { return !slots_[item.slot].sequence; }),
+                    items.end());
+        result = decode(items);
     }
     if (result == 0) {
         const double start = now_s();
@@ -268,12 +314,11 @@ void Decoder::compute(std::vector<Item> items) {
             if (!slot.sequence) {
                 continue; // its scores were no numbers
             }
-            const auto & prompt = slot.sequence->request->prompt;
             if (item.prefill) {
-                const auto from = prompt.begin() + static_cast<std::ptrdiff_t>(slot.computed.size());
-                slot.computed.insert(slot.computed.end(), from, from + item.n_tokens);
+                memory_.append(item.slot, slot.sequence->target().data() + n_computed(slot), item.n_tokens);
+                keep_checkpoint(slot);
             } else {
-                slot.computed.push_back(slot.sequence->last);
+                memory_.append(item.slot, &slot.sequence->last, 1);
             }
         }
         for (const auto & item : items) {
@@ -294,7 +339,7 @@ void Decoder::compute(std::vector<Item> items) {
         auto & slot = slots_[items[0].slot];
         const auto request = slot.sequence->request;
         drop(request, LA_ERR_INTERNAL, "llama_decode failed with " + std::to_string(result));
-        clear(slot);
+        memory_.clear(items[0].slot);
         return;
     }
     // One of them is at fault: each is tried alone, and only the guilty fails.
@@ -305,16 +350,28 @@ void Decoder::compute(std::vector<Item> items) {
     }
 }
 
-// Slots that share one cache (unified, or with a sliding window) may fill it with what idle ones keep.
-bool Decoder::forget_oldest_prefix() {
+void Decoder::keep_checkpoint(Slot & slot) {
+    if (!slot.checkpoints.empty() && slot.checkpoints.front() == n_computed(slot)) {
+        slot.checkpoints.erase(slot.checkpoints.begin());
+        memory_.keep(index(slot));
+    }
+}
+
+// Slots that share one cache (unified, or with a sliding window) may fill it: with what idle ones keep, or because it is
+// smaller than all that runs (n_kv).
+bool Decoder::free_cells() {
     Slot * oldest = nullptr;
     for (auto & slot : slots_) {
-        if (!slot.sequence && !slot.computed.empty() && (!oldest || slot.last_used < oldest->last_used)) {
+        if (!slot.sequence && n_computed(slot) > 0 && (!oldest || slot.last_used < oldest->last_used)) {
             oldest = &slot;
         }
     }
+    if (!oldest && n_running() > 1) {
+        oldest = weakest([](const Sequence &) { return true; });
+        preempt(*oldest);
+    }
     if (oldest) {
-        clear(*oldest);
+        memory_.give_up(index(*oldest));
     }
     return oldest != nullptr;
 }
@@ -328,19 +385,19 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     bool scored = false;
     for (auto & item : items) {
         const auto & slot = slots_[item.slot];
-        const auto & prompt = slot.sequence->request->prompt;
-        const auto n_computed = static_cast<int32_t>(slot.computed.size());
+        const auto & target = slot.sequence->target();
+        const int32_t n_before = n_computed(slot);
         item.first = batch_.n_tokens;
         item.output = -1;
         const bool scores = item.prefill && slot.scores_prompt();
         scored = scored || scores;
         for (int32_t i = 0; i < item.n_tokens; ++i) {
             const int32_t row = batch_.n_tokens++;
-            batch_.token[row] = item.prefill ? prompt[n_computed + i] : slot.sequence->last;
-            batch_.pos[row] = n_computed + i;
+            batch_.token[row] = item.prefill ? target[n_before + i] : slot.sequence->last;
+            batch_.pos[row] = n_before + i;
             batch_.n_seq_id[row] = 1;
             batch_.seq_id[row][0] = item.slot;
-            const bool last = !item.prefill || n_computed + i + 1 == static_cast<int32_t>(prompt.size());
+            const bool last = !item.prefill || n_before + i + 1 == static_cast<int32_t>(target.size());
             batch_.logits[row] = last || scores;
             if (last) {
                 item.output = row;
@@ -368,26 +425,24 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     return result;
 }
 
-// After a failed decode some of the batch may be in the cache, some not: back to what `computed` says.
+// After a failed decode some of the batch may be in the cache, some not: back to what was computed before it.
 void Decoder::restore(const std::vector<Item> & items) {
     for (const auto & item : items) {
-        auto & slot = slots_[item.slot];
-        if (cut(slot, static_cast<int32_t>(slot.computed.size()))) {
+        const auto & slot = slots_[item.slot];
+        if (memory_.cut(item.slot, n_computed(slot))) {
             continue;
         }
         const auto request = slot.sequence->request;
-        if (request->cancelled.load(std::memory_order_relaxed)) {
-            clear(slot);
-            continue;
+        if (!request->cancelled.load(std::memory_order_relaxed)) {
+            drop(request, closing_ ? LA_ERR_CLOSED : LA_ERR_INTERNAL, "the sequence's state was lost by a failed step");
         }
-        drop(request, closing_ ? LA_ERR_CLOSED : LA_ERR_INTERNAL, "the sequence's state was lost by a failed step");
-        clear(slot);
+        memory_.clear(item.slot);
     }
 }
 
 // -- one token --------------------------------------------------------------------------------------------------------
 
-// Of each token that the rows of a part of a prompt predict. Before `computed` is brought up to date.
+// Of each token that the rows of a part of a prompt predict. Before what is computed is brought up to date.
 void Decoder::score(const Item & item) {
     const auto & slot = slots_[item.slot];
     const RequestPtr request = slot.sequence->request;
@@ -395,11 +450,12 @@ void Decoder::score(const Item & item) {
     const int32_t n_top = std::max(0, request->spec.sampling.raw.top_logprobs);
     auto & entries = request->prompt_logprobs;
     try {
-        if (slot.computed.empty()) {
+        const auto n_before = static_cast<size_t>(n_computed(slot));
+        if (n_before == 0) {
             append_unscored(*model_, prompt[0], entries);
         }
         for (int32_t i = 0; i < item.n_tokens; ++i) {
-            const size_t next = slot.computed.size() + static_cast<size_t>(i) + 1;
+            const size_t next = n_before + static_cast<size_t>(i) + 1;
             if (next < prompt.size()) {
                 const float * row = llama_get_logits_ith(context_.llama.get(), item.first + i);
                 append_logprobs(*model_, row, prompt[next], n_top, entries);

@@ -1,14 +1,15 @@
 // The decode thread's work: slots, steps, sampling. The only caller of llama_decode on the engine's context.
 #pragma once
 
+#include "engine/admission.h"
 #include "engine/context.h"
+#include "engine/slot_memory.h"
 #include "planner/planner.h"
-#include "prefix/prefix.h"
 #include "request/requests.h"
 #include "sequence/sequence.h"
 
+#include <algorithm>
 #include <atomic>
-#include <deque>
 #include <vector>
 
 namespace la {
@@ -20,6 +21,8 @@ struct DecoderStats {
     std::atomic<uint64_t> n_prefilled{ 0 };
     std::atomic<uint64_t> n_cached{ 0 };
     std::atomic<uint64_t> n_generated{ 0 };
+    std::atomic<uint64_t> n_preempted{ 0 };
+    std::atomic<uint64_t> stored_bytes{ 0 };
     std::atomic<double> decode_s{ 0 };
     std::atomic<double> sample_s{ 0 };
 };
@@ -39,7 +42,7 @@ class Decoder {
     void add(std::vector<SequencePtr> sequences);
 
     // True while there is something to compute or to wait for.
-    bool has_work() const { return !pending_.empty() || n_running() > 0; }
+    bool has_work() const { return !waiting_.empty() || n_running() > 0; }
 
     // One turn: drops what nobody wants, gives free slots to waiting sequences, computes, samples, posts. Returns false
     // if there was nothing to compute.
@@ -47,16 +50,12 @@ class Decoder {
 
   private:
     struct Slot {
-        SequencePtr sequence; // null: idle, `computed` is a cached prefix
-        Tokens computed;      // tokens in the KV cache
+        SequencePtr sequence; // null: idle, what is computed is a cached prefix
         uint64_t last_used = 0;
+        uint64_t admitted = 0;            // in order of admission
+        std::vector<int32_t> checkpoints; // keep the state after so many tokens of the prefill; ascending
 
         bool scores_prompt() const { return sequence->scores_prompt(); }
-        int32_t n_to_prefill() const {
-            const auto n_prompt = static_cast<int32_t>(sequence->request->prompt.size());
-            const auto n_computed = static_cast<int32_t>(computed.size());
-            return n_computed < n_prompt ? n_prompt - n_computed : 0;
-        }
     };
 
     // A slot's part of one batch.
@@ -73,23 +72,33 @@ class Decoder {
     void drop_unwanted();
     void drop(const RequestPtr & request, la_status status, const std::string & error);
     void admit();
-    int32_t start_from(const Placement & placement, const Tokens & prompt);
-    // Forgets the slot's tokens from n on; false when the state cannot be had that way.
-    bool cut(const Slot & slot, int32_t n);
+    void occupy(const Placement & placement, SequencePtr sequence);
     PrefixRules prefix_rules(bool use_cache) const;
+    std::vector<SlotView> slot_views() const;
+    void add_checkpoint(Slot & slot, int32_t n);
+
+    // Of those that `may`, the one that gives way first: the lowest priority and, among equals, the last that got a slot.
+    // Null: nobody.
+    template <typename F> Slot * weakest(const F & may);
+    bool make_room_for(const Sequence & sequence);
+    bool has_cells_for(const Sequence & sequence) const;
+    void preempt(Slot & slot);
 
     std::vector<Item> plan() const;
     void compute(std::vector<Item> items);
     int32_t decode(std::vector<Item> & items);
-    bool forget_oldest_prefix();
+    bool free_cells();
+    void keep_checkpoint(Slot & slot);
     void restore(const std::vector<Item> & items);
     void score(const Item & item);
     void sample(const Item & item);
     void finish(Slot & slot);
     void release(Slot & slot);
-    void clear(Slot & slot);
 
-    llama_memory_t memory() const { return llama_get_memory(context_.llama.get()); }
+    int32_t n_computed(const Slot & slot) const { return static_cast<int32_t>(memory_.computed(index(slot)).size()); }
+    int32_t n_to_prefill(const Slot & slot) const {
+        return std::max(0, static_cast<int32_t>(slot.sequence->target().size()) - n_computed(slot));
+    }
     int32_t index(const Slot & slot) const { return static_cast<int32_t>(&slot - slots_.data()); }
 
     const std::shared_ptr<const Model> model_;
@@ -97,15 +106,13 @@ class Decoder {
     Requests & requests_;
     Channel & channel_;
     const std::atomic<bool> & closing_;
-    const bool unified_;
-    // Cells of sliding-window layers may be gone: they forget what left the window, and in a unified cache, even one of
-    // full size, upstream reuses cells that no query can see any more.
-    const bool swa_cut_;
     const int32_t n_batch_;
     const int32_t max_scored_;
 
+    SlotMemory memory_;
     std::vector<Slot> slots_;
-    std::deque<SequencePtr> pending_; // higher priority first, then in order of arrival
+    AdmissionQueue waiting_;
+    uint64_t n_admitted_ = 0;
     StepBudget budget_;
     uint64_t n_steps_ = 0;
     llama_batch batch_;

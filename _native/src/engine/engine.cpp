@@ -125,6 +125,8 @@ la_stats Engine::stats() const {
     out.n_ended = channel_.n_ended();
     out.n_cached = stats_.n_cached;
     out.n_generated = stats_.n_generated;
+    out.n_preempted = stats_.n_preempted;
+    out.n_stored_bytes = stats_.stored_bytes;
     out.n_wakeups = channel_.n_wakeups();
     out.sample_s = stats_.sample_s;
     return out;

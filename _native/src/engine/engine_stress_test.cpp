@@ -31,7 +31,8 @@ struct Answer {
 
 // One consumer: drains until a condition holds.
 struct Client {
-    explicit Client(int n_parallel = 4, int n_ctx = 512, const std::string & chat_template = {}, int n_batch = 0) {
+    explicit Client(int n_parallel = 4, int n_ctx = 512, const std::string & chat_template = {}, int n_batch = 0,
+                    int n_kv = 0) {
         la_engine_params params;
         la_engine_params_init(&params);
         const char * path = std::getenv("LLAMA_ASYNC_TEST_MODEL");
@@ -41,6 +42,8 @@ struct Client {
         params.n_parallel = n_parallel;
         params.n_ctx = n_ctx;
         params.n_batch = n_batch;
+        params.kv_unified = n_kv > 0;
+        params.n_kv = n_kv;
         CHECK(la_engine_open(&params, &engine) == LA_OK);
     }
 
@@ -613,6 +616,35 @@ TEST(random_submit_cancel_close_from_many_threads) {
         CHECK(answer.n_ends == 1);
     }
     std::printf("    %d accepted, %d ended\n", n_accepted.load(), client.n_ended);
+}
+
+// Ten answers of 70 tokens and more, and cells for two: whoever has to give way, all end, and only once.
+TEST(answers_that_do_not_fit_beside_each_other_all_come) {
+    Client client(4, 128, {}, 0, 256);
+    CHECK(client.load());
+    std::mt19937 rng(7);
+    std::vector<uint64_t> ids;
+    int n_cancelled = 0;
+    for (int i = 0; i < 10; ++i) {
+        Ask ask("Say " + std::to_string(i), 70 + int(rng() % 15));
+        ask.request.sampling.ignore_eos = 1;
+        ask.request.priority = int(rng() % 2);
+        ids.push_back(0);
+        CHECK(ask.submit(client.engine, ids.back()) == LA_OK);
+    }
+    CHECK(client.drain_until([&] { return client.stats().n_preempted > 0; }, 120000, 10));
+    for (const size_t i : { 1, 6, 9 }) {
+        n_cancelled += client.answers[ids[i]].n_ends == 0;
+        CHECK(la_engine_cancel(client.engine, ids[i]) == LA_OK);
+    }
+    CHECK(client.drain_until([&] { return client.n_ended == 10; }));
+    for (const auto id : ids) {
+        const Answer & answer = client.answers[id];
+        CHECK(answer.n_ends == 1);
+        CHECK(answer.status == LA_ERR_CANCELLED || (answer.status == LA_OK && answer.n_generated >= 70));
+    }
+    CHECK(client.stats().n_running == 0);
+    std::printf("    %d preempted, %d cancelled\n", int(client.stats().n_preempted), n_cancelled);
 }
 
 // -- embeddings: on a thread of their own, over the same weights -------------------------------------------------------

@@ -64,6 +64,16 @@ EngineConfig::EngineConfig(const la_engine_params & params)
             raw.split_mode, "one of llama.cpp's split modes");
     require(raw.pooling == -1 || (raw.pooling >= LLAMA_POOLING_TYPE_MEAN && raw.pooling <= LLAMA_POOLING_TYPE_RANK),
             "pooling", raw.pooling, "-1 (the model's own), 1 (mean), 2 (cls), 3 (last) or 4 (rank)");
+    require(raw.n_kv >= 0, "n_kv", raw.n_kv, "positive, or 0 for the default");
+    if (raw.n_kv > 0) {
+        require(raw.kv_unified != 0, "n_kv", raw.n_kv, "0 without kv_unified");
+        const std::string limits = "at least n_ctx, which is " + std::to_string(raw.n_ctx);
+        require(raw.n_ctx == 0 || raw.n_kv >= raw.n_ctx, "n_kv", raw.n_kv, limits.c_str());
+    }
+    if (raw.prefix_cache_bytes < -1) {
+        throw Error(LA_ERR_INVALID, "prefix_cache_bytes must not be negative", "prefix_cache_bytes");
+    }
+    raw.prefix_cache_bytes = raw.prefix_cache_bytes >= 0 ? raw.prefix_cache_bytes : int64_t(512) << 20;
     raw.max_queue = raw.max_queue > 0 ? raw.max_queue : 1024;
     raw.n_ubatch = raw.n_ubatch > 0 ? raw.n_ubatch : 512;
     // A step is at most all sequences decoding and one full graph of prefill.

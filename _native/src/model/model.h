@@ -18,6 +18,8 @@ namespace la {
 struct EngineConfig {
     explicit EngineConfig(const la_engine_params & params); // throws Error (LA_ERR_INVALID)
 
+    size_t prefix_cache_bytes() const { return static_cast<size_t>(raw.prefix_cache_bytes); }
+
     la_engine_params raw; // its pointers are not used
     std::string model_path;
     std::string chat_template;

@@ -9,33 +9,48 @@ namespace la {
 
 using Tokens = std::vector<int32_t>;
 
-// What is known of a slot (a llama.cpp sequence with its KV cache).
+// What is known of a slot (a llama.cpp sequence with its state).
 struct SlotView {
     const Tokens * computed = nullptr; // tokens whose state the slot holds
-    const Tokens * prompt = nullptr;   // of the sequence that is prefilling it; nullptr otherwise
+    const Tokens * target = nullptr;   // what the sequence that owns it is prefilling; nullptr otherwise
     bool idle = true;                  // no sequence owns it
     uint64_t last_used = 0;            // step counter
+    // The state can be cut back to this many tokens and any number above. Whole it can always be taken: a recurrent
+    // state, for which this is its length, is reused only so.
+    int32_t first_cut = 0;
+};
+
+// A state kept in main memory.
+struct StoredView {
+    const Tokens * tokens = nullptr;
+    int32_t first_cut = 0; // as of a slot
 };
 
 struct PrefixRules {
     bool can_reuse = true;     // false: the caller wants everything computed anew
-    bool can_truncate = true;  // false (recurrent, hybrid): a state is reusable only whole
-    bool can_copy = true;      // slots can be copied to one another
-    bool can_wait = true;      // a prompt may wait for another's prefill
-    int32_t copy_tokens = 32;  // a copy costs as much as computing so many tokens
+    bool can_cut = true;       // false: others can start only from a state that was kept where they part (a checkpoint)
+    bool can_keep = true;      // such a state is kept when asked for
+    bool can_copy = true;      // a slot's state can be had in another slot
+    int32_t copy_tokens = 32;  // a copy costs as much as computing so many tokens,
+    double copy_share = 0;     // and so much for each token that is copied
 };
 
 struct Placement {
     int32_t slot = -1;    // -1: no slot is free, or waiting is better
-    int32_t source = -1;  // copy this slot first; -1 or equal to slot: nothing to copy
+    int32_t source = -1;  // copy this slot first; -1: nothing to copy
+    int32_t stored = -1;  // copy this stored state first; -1: none
     int32_t n_reused = 0; // tokens of the prompt that need not be computed
-    bool wait = false;    // another slot is computing a longer part of this prompt right now
+    bool wait = false;    // `source` is computing a longer part of this prompt right now
+    // Where can_cut is false: keep the state after so many tokens, for those who part there; 0: nowhere. Of `source` if
+    // `wait` is set, otherwise of this prompt.
+    int32_t checkpoint = 0;
 };
 
 // The number of tokens that a and b have in common at their start.
 size_t common_prefix(const Tokens & a, const Tokens & b);
 
 // At least one token of the prompt is always computed: its logits start the answer.
-Placement place(const Tokens & prompt, const std::vector<SlotView> & slots, const PrefixRules & rules);
+Placement place(const Tokens & prompt, const std::vector<SlotView> & slots, const std::vector<StoredView> & stored,
+                const PrefixRules & rules);
 
 } // namespace la

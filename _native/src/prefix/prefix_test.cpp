@@ -3,9 +3,10 @@
 
 #include <numeric>
 
-using la::place;
+using la::Placement;
 using la::PrefixRules;
 using la::SlotView;
+using la::StoredView;
 using la::Tokens;
 
 namespace {
@@ -17,6 +18,17 @@ Tokens range(int n, int from = 0) {
 }
 
 const Tokens k_empty;
+
+Placement place(const Tokens & prompt, const std::vector<SlotView> & slots, const PrefixRules & rules,
+                const std::vector<StoredView> & stored = {}) {
+    return la::place(prompt, slots, stored, rules);
+}
+
+PrefixRules no_cuts() {
+    PrefixRules rules;
+    rules.can_cut = false;
+    return rules;
+}
 
 } // namespace
 
@@ -84,13 +96,68 @@ TEST(once_the_shared_part_is_there_nobody_waits_for_the_tail) {
 }
 
 TEST(a_recurrent_state_is_reused_only_whole) {
-    PrefixRules rules;
-    rules.can_truncate = false;
-    rules.can_wait = false;
     const Tokens longer = range(120);
     const Tokens part = range(60);
-    CHECK(place(range(100), { { &longer, nullptr, true, 1 } }, rules).n_reused == 0);
-    CHECK(place(range(100), { { &part, nullptr, true, 1 } }, rules).n_reused == 60);
+    CHECK(place(range(100), { { &longer, nullptr, true, 1, 120 } }, no_cuts()).n_reused == 0);
+    CHECK(place(range(100), { { &part, nullptr, true, 1, 60 } }, no_cuts()).n_reused == 60);
+}
+
+TEST(a_window_is_cut_only_as_far_as_it_reaches) {
+    const Tokens longer = range(120);
+    CHECK(place(range(100), { { &longer, nullptr, true, 1, 101 } }, no_cuts()).n_reused == 0);
+    CHECK(place(range(100), { { &longer, nullptr, true, 1, 99 } }, no_cuts()).n_reused == 99);
+}
+
+TEST(who_waits_for_a_state_that_cannot_be_cut_asks_for_a_checkpoint) {
+    const Tokens coming = range(1000);
+    const Tokens so_far = range(100);
+    Tokens mine = range(1100);
+    for (size_t i = 800; i < mine.size(); ++i) {
+        mine[i] += 100000;
+    }
+    const auto waits = place(mine, { { &so_far, &coming, false, 1, 100 }, { &k_empty, nullptr, true, 0 } }, no_cuts());
+    CHECK(waits.wait && waits.source == 0 && waits.checkpoint == 800);
+    const Tokens past = range(900);
+    const auto late = place(mine, { { &past, &coming, false, 1, 900 }, { &k_empty, nullptr, true, 0 } }, no_cuts());
+    CHECK(!late.wait && late.slot == 1 && late.n_reused == 0 && late.checkpoint == 800);
+    PrefixRules nowhere = no_cuts();
+    nowhere.can_keep = false;
+    CHECK(!place(mine, { { &so_far, &coming, false, 1, 100 }, { &k_empty, nullptr, true, 0 } }, nowhere).wait);
+}
+
+TEST(a_stored_state_is_had_back) {
+    const Tokens kept = range(500);
+    const std::vector<StoredView> stored = { { &kept, 0 } };
+    const auto placed = place(range(400), { { &k_empty, nullptr, true, 0 } }, {}, stored);
+    CHECK(placed.slot == 0 && placed.stored == 0 && placed.n_reused == 399);
+    const Tokens own = range(390);
+    CHECK(place(range(400), { { &own, nullptr, true, 0 } }, {}, stored).stored == -1); // nine tokens are not worth it
+    PrefixRules off;
+    off.can_reuse = false;
+    CHECK(place(range(400), { { &k_empty, nullptr, true, 0 } }, off, stored).stored == -1);
+}
+
+TEST(a_stored_state_that_cannot_be_cut_serves_whole) {
+    const Tokens kept = range(300);
+    const std::vector<StoredView> stored = { { &kept, 300 } };
+    CHECK(place(range(400), { { &k_empty, nullptr, true, 0 } }, no_cuts(), stored).n_reused == 300);
+    const auto shorter = place(range(200), { { &k_empty, nullptr, true, 0 } }, no_cuts(), stored);
+    CHECK(shorter.n_reused == 0 && shorter.checkpoint == 199);
+}
+
+TEST(a_copy_costs_what_it_moves) {
+    PrefixRules rules;
+    rules.copy_tokens = 8;
+    rules.copy_share = 0.1;
+    const Tokens running = range(1000);
+    Tokens mine = range(2000);
+    for (size_t i = 90; i < mine.size(); ++i) {
+        mine[i] += 100000;
+    }
+    const std::vector<SlotView> slots = { { &running, nullptr, false, 1 }, { &k_empty, nullptr, true, 0 } };
+    CHECK(place(mine, slots, rules).source == -1); // 90 of 1,000 tokens moved cost 108
+    rules.copy_share = 0.01;
+    CHECK(place(mine, slots, rules).source == 0);
 }
 
 TEST(somebody_elses_conversation_is_copied_not_overwritten) {

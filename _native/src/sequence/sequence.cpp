@@ -133,6 +133,17 @@ bool Sequence::hand_on_said(std::string_view text) {
     return false;
 }
 
+void Sequence::stop_at(std::vector<llama_token> computed) {
+    preempted = true;
+    if (last >= 0 && computed.size() >= target().size()) {
+        resumed_ = std::move(computed);
+        resumed_.push_back(last);
+    }
+    if (scores_prompt()) {
+        request->prompt_logprobs.clear(); // begun anew
+    }
+}
+
 const std::string & Sequence::piece_of(const Model & model, llama_token token) const {
     if (request->format) {
         const auto found = request->format->preserved.find(token);

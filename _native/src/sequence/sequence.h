@@ -55,6 +55,11 @@ class Sequence {
 
     bool wants_logprobs() const { return request->spec.sampling.raw.top_logprobs >= 0; }
 
+    // What has to be computed before it can go on: the prompt or, of one that lost its slot, all up to where it was.
+    const std::vector<llama_token> & target() const { return resumed_.empty() ? request->prompt : resumed_; }
+    // It lost its slot, which had computed so much.
+    void stop_at(std::vector<llama_token> computed);
+
     // Whether it is the one that computes the log probabilities of the prompt, and has not done so yet.
     bool scores_prompt() const { return choice == 0 && request->spec.prompt_logprobs && !request->scored; }
 
@@ -62,6 +67,8 @@ class Sequence {
     const int32_t choice;
     llama_token last = -1; // sampled, not decoded yet
     int32_t n_generated = 0;
+    bool favoured = false;  // waits longest: goes first, and keeps its slot
+    bool preempted = false; // lost a slot to somebody else once: keeps the next one
 
   private:
     struct Logprob {
@@ -82,6 +89,7 @@ class Sequence {
     const std::string & piece_of(const Model & model, llama_token token) const;
 
     Sampler sampler_;
+    std::vector<llama_token> resumed_;
     Utf8Assembler utf8_;
     StopMatcher template_stop_;
     StopMatcher stop_;
