@@ -117,12 +117,30 @@ bool has_late_ids(const common_peg_arena & parser) {
     return late && !early;
 }
 
+std::vector<std::string> marks_of(const common_peg_arena & parser) {
+    std::vector<std::string> marks;
+    if (!parser.empty()) {
+        std::set<common_peg_parser_id> seen;
+        walk(parser, parser.root(), seen, [&](const common_peg_parser_variant & node) {
+            if (const auto * until = std::get_if<common_peg_until_parser>(&node)) {
+                marks.insert(marks.end(), until->delimiters.begin(), until->delimiters.end());
+            }
+            return true;
+        });
+    }
+    std::sort(marks.begin(), marks.end());
+    marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
+    return marks;
+}
+
 AnswerParser::AnswerParser(AnswerFormatPtr format, MakeId make_id)
-    : format_(std::move(format)), make_id_(make_id ? std::move(make_id) : random_id) {
+    : format_(std::move(format)),
+      make_id_(make_id ? std::move(make_id) : random_id),
+      marks_(marks_of(format_->parser.parser)) {
     if (format_->parser.is_continuation) {
         // What the message has already is not said again.
         common_chat_msg start;
-        if (parse(false, start)) {
+        if (parse(raw_, false, start)) {
             sent_ = std::move(start);
             n_before_ = sent_.reasoning_content.size();
         }
@@ -141,8 +159,12 @@ void AnswerParser::push(std::string_view text) {
 
 void AnswerParser::update(bool final, std::vector<AnswerPart> & parts) {
     const double start = now_s();
+    if (!final && running_ && (run_on(parts) || start < next_s_)) {
+        return;
+    }
+    running_ = nullptr;
     common_chat_msg message;
-    if (!parse(final, message)) {
+    if (!parse(raw_, final, message)) {
         if (final) {
             send_rest(reach(n_sent_).said, parts);
         }
@@ -154,6 +176,8 @@ void AnswerParser::update(bool final, std::vector<AnswerPart> & parts) {
         if (final) {
             // Some parsers read as far as they can, and call that a success.
             send_rest(reach(n_sent_).read, parts);
+        } else {
+            see_whether_running();
         }
     } else if (final) {
         // A partial text may end in what turns out to be a mark; the parser comes back to it, but not from every text.
@@ -164,12 +188,61 @@ void AnswerParser::update(bool final, std::vector<AnswerPart> & parts) {
     next_s_ = end + k_time_share * (end - start);
 }
 
-bool AnswerParser::parse(bool final, common_chat_msg & message) {
+// Free text goes on; false when a mark is there. White space waits: some parsers take it for part of the mark behind it.
+bool AnswerParser::run_on(std::vector<AnswerPart> & parts) {
+    size_t end = raw_.size();
+    for (size_t at = n_sent_; at < end; ++at) {
+        for (const auto & mark : marks_) {
+            const size_t n = std::min(mark.size(), raw_.size() - at);
+            if (raw_.compare(at, n, mark, 0, n) != 0) {
+                continue;
+            }
+            if (n == mark.size()) {
+                return false;
+            }
+            end = at;
+            break;
+        }
+    }
+    while (end > n_sent_ && std::strchr(" \t\r\n", raw_[end - 1])) {
+        --end;
+    }
+    if (end > n_sent_) {
+        const std::string text = raw_.substr(n_sent_, end - n_sent_);
+        const auto kind = running_ == &common_chat_msg::content ? AnswerPart::content : AnswerPart::reasoning;
+        (sent_.*running_) += text;
+        n_sent_ = end;
+        append_part(parts, { kind, text, 0, {}, {} });
+    }
+    return true;
+}
+
+// After a parse of everything: is the end of the text free, and would more be?
+void AnswerParser::see_whether_running() {
+    constexpr size_t k_enough = 16;
+    if (marks_.empty() || marks_.front().empty() || raw_.empty() || std::strchr(" \t\r\n", raw_.back()) || !sent_.tool_calls.empty()) {
+        return;
+    }
+    std::string common_chat_msg::* const kind =
+        sent_.content.empty() ? &common_chat_msg::reasoning_content : &common_chat_msg::content;
+    const std::string & said = sent_.*kind;
+    const size_t n_same = std::min({ said.size(), raw_.size(), k_enough });
+    if (n_same == 0 || raw_.compare(raw_.size() - n_same, n_same, said, said.size() - n_same, n_same) != 0) {
+        return;
+    }
+    static const std::string probe = " Probe: \"a\", [b]\n{1}, c.\n\n- <d> e";
+    common_chat_msg now;
+    if (parse(raw_ + probe, false, now) && now.tool_calls.empty() && now.*kind == said + probe) {
+        running_ = kind;
+    }
+}
+
+bool AnswerParser::parse(const std::string & text, bool final, common_chat_msg & message) const {
     if (too_deep_) {
         return false;
     }
     try {
-        message = common_chat_parse(raw_, !final, format_->parser);
+        message = common_chat_parse(text, !final, format_->parser);
         return true;
     } catch (const std::exception &) {
         return false; // of a partial text that is usual

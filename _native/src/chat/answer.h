@@ -28,6 +28,9 @@ struct AnswerFormat {
     bool late_ids = false;
 };
 
+// What free text ends before, as far as this parser looks for such.
+std::vector<std::string> marks_of(const common_peg_arena & parser);
+
 // Whether calls of this parser have their id behind their arguments.
 bool has_late_ids(const common_peg_arena & parser);
 
@@ -37,7 +40,7 @@ using AnswerFormatPtr = std::shared_ptr<const AnswerFormat>;
 //
 // Upstream's parser reads the whole text each time. What an update costs is therefore held against the time that passes:
 // a stream is parsed at most 0.5% of the time, that is with every token while the answer is short, and every 50 ms when it
-// has 30 kB.
+// has 30 kB. Where a text or a thinking has begun, nothing is parsed until a mark that could end it is there.
 class AnswerParser {
   public:
     using MakeId = std::function<std::string()>;
@@ -47,7 +50,7 @@ class AnswerParser {
     // One more token's text, which may be empty.
     void push(std::string_view text);
     // Whether an update is worth its time at `now` (seconds).
-    bool due(double now) const { return now >= next_s_; }
+    bool due(double now) const { return now >= next_s_ || running_; }
 
     // Appends what has become certain since the last update; after the final one all of it has. Text that the parser
     // does not expect comes as content, with a warning in the log: nothing is ever lost. Never throws but for want of
@@ -62,7 +65,9 @@ class AnswerParser {
     int32_t n_tokens(size_t from, size_t to) const;
 
   private:
-    bool parse(bool final, common_chat_msg & message);
+    bool parse(const std::string & text, bool final, common_chat_msg & message) const;
+    bool run_on(std::vector<AnswerPart> & parts);
+    void see_whether_running();
     void send(const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
     void send_text(AnswerPart::Kind kind, const std::string & now, std::string & sent, std::vector<AnswerPart> & parts);
     bool send_call(size_t index, const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
@@ -83,6 +88,9 @@ class AnswerParser {
     size_t n_before_ = 0;            // bytes of sent_.reasoning_content that were not generated here
     size_t n_sent_ = 0;              // bytes of raw_ when sent_ was last brought up to date
     double next_s_ = 0;
+    const std::vector<std::string> marks_; // that end free text
+    // What is said now is free text, of which all is out but white space and half a mark at its end.
+    std::string common_chat_msg::* running_ = nullptr;
     // Nesting outside of strings, for the limit on it.
     int depth_ = 0;
     bool too_deep_ = false;

@@ -7,6 +7,7 @@
 #include "chat-peg-parser.h"
 
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -137,6 +138,40 @@ TEST(parts_join_where_they_belong_together) {
     append_part(parts, { AnswerPart::call, {}, 1, "j", "n" });
     CHECK(parts.size() == 3);
     CHECK(parts[0].text == "ab" && parts[1].text == "{}" && parts[1].id == "i" && parts[2].index == 1);
+}
+
+// With an update for each token, free text as well as thinking, the last reading included.
+TEST(reading_costs_as_much_late_as_early) {
+    for (const char * start : { "", "<think>" }) {
+        const auto cost = [&](int n_tokens) {
+            std::mt19937 random(1);
+            AnswerParser parser(hermes());
+            std::vector<AnswerPart> parts;
+            size_t n_bytes = 0;
+            parser.push(start);
+            const double before = la::testing::cpu_s();
+            for (int i = 0; i < n_tokens; ++i) {
+                std::string text = " ";
+                for (int j = 0; j < 4; ++j) {
+                    text += static_cast<char>(' ' + random() % 95); // marks begin now and then
+                }
+                parser.push(text);
+                parser.update(false, parts);
+            }
+            n_bytes = parts.empty() ? 0 : parts.back().text.size();
+            CHECK(n_bytes > static_cast<size_t>(n_tokens)); // it came as it was said
+            parser.update(true, parts);
+            return 1e6 * (la::testing::cpu_s() - before) / n_tokens;
+        };
+        cost(100);
+        double early = 0;
+        for (int i = 0; i < 20; ++i) {
+            early += cost(100) / 20;
+        }
+        const double late = cost(8000);
+        std::printf("    %.2f us a token of 100, %.2f of 8,000\n", early, late);
+        CHECK(late < 2 * early);
+    }
 }
 
 TEST_MAIN

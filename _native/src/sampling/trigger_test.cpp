@@ -212,6 +212,32 @@ TEST(tokens_are_triggers_whatever_they_spell) {
     CHECK(parts.size() == 1 && parts[0].token == 7 && parts[0].text.empty());
 }
 
+TEST(waiting_costs_as_much_late_as_early) {
+    for (const Triggers & triggers : std::vector<Triggers>{
+             { word("<tool_call>") },
+             { pattern("^\\s+to$"), pattern("<\\|start\\|>assistant(\\s+to)"), pattern(">>>(?!all)") },
+         }) {
+        std::mt19937 random(1);
+        Trigger trigger(triggers);
+        const auto cost = [&](int n_tokens) {
+            const double before = la::testing::cpu_s();
+            for (int i = 0; i < n_tokens; ++i) {
+                std::string text = " ";
+                for (int j = 0; j < 4; ++j) {
+                    text += static_cast<char>(' ' + random() % 95);
+                }
+                CHECK(trigger.push(1, text).empty());
+            }
+            return 1e6 * (la::testing::cpu_s() - before) / n_tokens;
+        };
+        const double early = cost(2000);
+        cost(50000);
+        const double late = cost(2000);
+        std::printf("    %.2f us a token of the first 2,000, %.2f after 52,000\n", early, late);
+        CHECK(late < 2 * early);
+    }
+}
+
 // LA_UPSTREAM_DIR names the pinned source.
 TEST(triggers_of_all_templates) {
     const char * upstream = std::getenv("LA_UPSTREAM_DIR");

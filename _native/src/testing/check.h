@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <vector>
 
@@ -26,6 +27,11 @@ inline int & n_failed() {
 struct Registrar {
     Registrar(const char * name, std::function<void()> body) { cases().push_back({ name, std::move(body) }); }
 };
+
+// Seconds of CPU that this process has had: what others do on the machine does not count.
+inline double cpu_s() {
+    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
 
 // Runs the cases whose name contains `filter`; with a leading '-', those whose name does not.
 inline int run_all(const char * filter) {
