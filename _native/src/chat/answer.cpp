@@ -220,7 +220,8 @@ bool AnswerParser::run_on(std::vector<AnswerPart> & parts) {
 // After a parse of everything: is the end of the text free, and would more be?
 void AnswerParser::see_whether_running() {
     constexpr size_t k_enough = 16;
-    if (marks_.empty() || marks_.front().empty() || raw_.empty() || std::strchr(" \t\r\n", raw_.back()) || !sent_.tool_calls.empty()) {
+    const bool any_mark = !marks_.empty() && marks_.front().empty();
+    if (any_mark || raw_.empty() || std::strchr(" \t\r\n", raw_.back()) || !sent_.tool_calls.empty()) {
         return;
     }
     std::string common_chat_msg::* const kind =
@@ -230,7 +231,10 @@ void AnswerParser::see_whether_running() {
     if (n_same == 0 || raw_.compare(raw_.size() - n_same, n_same, said, said.size() - n_same, n_same) != 0) {
         return;
     }
-    static const std::string probe = " Probe: \"a\", [b]\n{1}, c.\n\n- <d> e";
+    std::string probe = " Probe: \"a\", [b]\n{1}, c.\n\n- <d> e";
+    for (const auto & mark : marks_) {
+        probe.erase(std::remove(probe.begin(), probe.end(), mark.front()), probe.end());
+    }
     common_chat_msg now;
     if (parse(raw_ + probe, false, now) && now.tool_calls.empty() && now.*kind == said + probe) {
         running_ = kind;

@@ -3,6 +3,7 @@
 #include "log/log_ring.h"
 #include "testing/answers.h"
 #include "testing/check.h"
+#include "testing/templates.h"
 
 #include "chat-peg-parser.h"
 
@@ -140,37 +141,69 @@ TEST(parts_join_where_they_belong_together) {
     CHECK(parts[0].text == "ab" && parts[1].text == "{}" && parts[1].id == "i" && parts[2].index == 1);
 }
 
-// With an update for each token, free text as well as thinking, the last reading included.
-TEST(reading_costs_as_much_late_as_early) {
-    for (const char * start : { "", "<think>" }) {
-        const auto cost = [&](int n_tokens) {
-            std::mt19937 random(1);
-            AnswerParser parser(hermes());
-            std::vector<AnswerPart> parts;
-            size_t n_bytes = 0;
-            parser.push(start);
-            const double before = la::testing::cpu_s();
-            for (int i = 0; i < n_tokens; ++i) {
-                std::string text = " ";
-                for (int j = 0; j < 4; ++j) {
-                    text += static_cast<char>(' ' + random() % 95); // marks begin now and then
-                }
-                parser.push(text);
-                parser.update(false, parts);
-            }
-            n_bytes = parts.empty() ? 0 : parts.back().text.size();
-            CHECK(n_bytes > static_cast<size_t>(n_tokens)); // it came as it was said
-            parser.update(true, parts);
-            return 1e6 * (la::testing::cpu_s() - before) / n_tokens;
-        };
-        cost(100);
-        double early = 0;
-        for (int i = 0; i < 20; ++i) {
-            early += cost(100) / 20;
+// What a token of free text costs, the last reading included.
+static double reading_us(const AnswerFormatPtr & format, const std::string & start, int n_tokens) {
+    std::mt19937 random(1);
+    AnswerParser parser(format);
+    std::vector<AnswerPart> parts;
+    parser.push(start);
+    const double before = la::testing::cpu_s();
+    for (int i = 0; i < n_tokens; ++i) {
+        std::string text = " ";
+        for (int j = 0; j < 4; ++j) {
+            text += static_cast<char>('a' + random() % 26);
         }
-        const double late = cost(8000);
-        std::printf("    %.2f us a token of 100, %.2f of 8,000\n", early, late);
-        CHECK(late < 2 * early);
+        text += random() % 30 == 0 ? ".\n" : "";
+        parser.push(text);
+        parser.update(false, parts);
+    }
+    parser.update(true, parts);
+    return 1e6 * (la::testing::cpu_s() - before) / n_tokens;
+}
+
+static bool costs_as_much_late(const AnswerFormatPtr & format, const std::string & start) {
+    double early = 0;
+    for (int i = 0; i < 10; ++i) {
+        early += reading_us(format, start, 100) / 10;
+    }
+    return reading_us(format, start, 8000) < 2 * early;
+}
+
+TEST(reading_costs_as_much_late_as_early) {
+    CHECK(costs_as_much_late(hermes(), ""));
+    CHECK(costs_as_much_late(hermes(), "<think>"));
+}
+
+TEST(reading_costs_as_much_late_as_early_with_all_templates) {
+    const auto templates = la::testing::upstream_templates();
+    if (templates.empty()) {
+        std::printf("    skipped: LA_UPSTREAM_DIR is not set\n");
+    }
+    install_log();
+    for (const auto & [name, source] : templates) {
+        for (const bool tools : { false, true }) {
+            common_chat_templates_inputs inputs;
+            inputs.messages.push_back({});
+            inputs.messages.back().role = "user";
+            inputs.messages.back().content = "Hello";
+            inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+            if (tools) {
+                inputs.tools.push_back({ "get", "Gets.", R"({"type": "object", "properties": {"a": {"type": "string"}}})" });
+            }
+            const auto params = common_chat_templates_apply(common_chat_templates_init(nullptr, source).get(), inputs);
+            auto format = std::make_shared<AnswerFormat>();
+            format->parser = common_chat_parser_params(params);
+            format->parser.reasoning_format = inputs.reasoning_format;
+            format->parser.parse_tool_calls = format->calls = tools;
+            if (!params.parser.empty()) {
+                format->parser.parser.load(params.parser);
+            }
+            const bool ok = costs_as_much_late(format, "");
+            if (!ok) {
+                std::printf("%s%s\n", name.c_str(), tools ? ", with tools" : "");
+            }
+            CHECK(ok);
+        }
     }
 }
 

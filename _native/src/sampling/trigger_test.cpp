@@ -3,17 +3,14 @@
 #include "log/log_ring.h"
 #include "sampling/trigger.h"
 #include "testing/check.h"
+#include "testing/templates.h"
 
 #include "chat.h"
 
 #include "../src/llama-grammar.h" // relative to common/, as upstream's own common includes it
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <random>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -240,8 +237,8 @@ TEST(waiting_costs_as_much_late_as_early) {
 
 // LA_UPSTREAM_DIR names the pinned source.
 TEST(triggers_of_all_templates) {
-    const char * upstream = std::getenv("LA_UPSTREAM_DIR");
-    if (!upstream || !*upstream) {
+    const auto templates = la::testing::upstream_templates();
+    if (templates.empty()) {
         std::printf("    skipped: LA_UPSTREAM_DIR is not set\n");
         return;
     }
@@ -250,19 +247,13 @@ TEST(triggers_of_all_templates) {
     std::map<std::string, Triggers> all; // each set once
     int n_templates = 0;
     int n_lazy = 0;
-    for (const auto & entry : std::filesystem::directory_iterator(std::filesystem::path(upstream) / "models" / "templates")) {
-        if (entry.path().extension() != ".jinja") {
-            continue;
-        }
-        std::ifstream file(entry.path());
-        std::stringstream source;
-        source << file.rdbuf();
+    for (const auto & [name, source] : templates) {
         ++n_templates;
         Triggers triggers;
         try {
-            triggers = triggers_of(source.str());
+            triggers = triggers_of(source);
         } catch (const std::exception & e) {
-            std::printf("    %s takes no tools: %s\n", entry.path().filename().c_str(), e.what());
+            std::printf("    %s takes no tools: %s\n", name.c_str(), e.what());
         }
         std::string key;
         for (const auto & trigger : triggers) {
