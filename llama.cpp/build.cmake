@@ -13,7 +13,8 @@ if(NOT MSVC)
     # A failed assertion becomes an exception where that is safe (_native/src/base/asserts.h): it must pass C frames.
     add_compile_options($<$<COMPILE_LANGUAGE:C>:-fexceptions>)
     # Messages of upstream name its source files: as upstream names them, not where this machine keeps them.
-    add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${LLAMA_CPP_DIR}/=>")
+    add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${LLAMA_CPP_DIR}/=>"
+        "$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${CMAKE_BINARY_DIR}/llama.cpp-limited/=>")
 endif()
 
 llama_async_default(LLAMA_BUILD_COMMON ON)
@@ -33,6 +34,8 @@ llama_async_default(LLAMA_ALL_WARNINGS OFF) # upstream's warnings are upstream's
 llama_async_default(GGML_OPENMP OFF)
 
 add_subdirectory("${LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
+
+include("${CMAKE_CURRENT_LIST_DIR}/patches/patches.cmake")
 
 # llama_async_include_first(target header source...): compile upstream's sources with a header of ours before them.
 if(MSVC)
@@ -67,7 +70,7 @@ if(TARGET ggml-vulkan)
 endif()
 # Today's date in a chat template, for several threads at once (local_time.h).
 llama_async_include_first(llama-common local_time.h
-    "${LLAMA_CPP_DIR}/common/chat.cpp" "${LLAMA_CPP_DIR}/common/jinja/value.cpp")
+    "${LLAMA_ASYNC_COMMON_DIR}/chat.cpp" "${LLAMA_ASYNC_COMMON_DIR}/jinja/value.cpp")
 
 # ThreadSanitizer looks at every load of every matrix and makes one token take seconds. These files only compute, each
 # call on its own range; whatever shares or synchronizes (ggml-cpu.c, ops.cpp, ggml-backend.cpp) stays instrumented.

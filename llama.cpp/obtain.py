@@ -10,7 +10,7 @@ The order, first hit wins:
 3. `llama.cpp/carried`: the copy inside our own source distribution, if it is the copy of this pin;
 4. the pinned source distribution, fetched by pip, checked by its sha256 and unpacked once into the cache.
 
-Nothing is patched. Of the archive only `vendor/llama.cpp` is unpacked, without its `.git` file: that points to a git
+It is left as it is. Of the archive only `vendor/llama.cpp` is unpacked, without its `.git` file: that points to a git
 directory which does not exist, and makes ninja re-run CMake forever.
 """
 

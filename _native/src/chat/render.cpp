@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "chat/generic_tools.h"
 #include "chat/schema.h"
+#include "chat/template_budget.h"
 #include "chat/typed.h"
 #include "model/model.h"
 
@@ -243,6 +244,12 @@ std::vector<llama_token> tokens_of(const Model & model, const std::string & prom
     return tokens;
 }
 
+void refuse_limit(const TemplateBudget & budget) {
+    if (!budget.reason().empty()) {
+        throw Error(LA_ERR_TEMPLATE, "the chat template " + budget.reason(), "messages");
+    }
+}
+
 } // namespace
 
 std::vector<llama_token> tokenize(const Model & model, const std::string & text, bool add_special, bool parse_special) {
@@ -251,6 +258,7 @@ std::vector<llama_token> tokenize(const Model & model, const std::string & text,
 
 RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_ctx) {
     RenderedChat rendered;
+    const TemplateBudget budget(text.size());
     try {
         const ChatInputs inputs = read_chat(model, text, n_ctx);
         auto params = apply(*inputs.chat_template, inputs.prompt);
@@ -264,9 +272,11 @@ RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_c
             prepare_text(model, inputs, params, rendered);
         }
         rendered.constraint.thinking.budget = inputs.reasoning_budget;
+        refuse_limit(budget);
     } catch (const Error &) {
         throw;
     } catch (const std::exception & e) {
+        refuse_limit(budget);
         throw Error(LA_ERR_TEMPLATE, std::string("the chat template refuses the messages: ") + e.what(), "messages");
     }
     return rendered;

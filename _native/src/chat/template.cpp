@@ -1,6 +1,7 @@
 #include "chat/template.h"
 
 #include "base/error.h"
+#include "chat/template_budget.h"
 
 #include <nlohmann/json.hpp>
 
@@ -10,29 +11,6 @@
 namespace la {
 
 namespace {
-
-constexpr size_t k_max_bytes = size_t(256) << 10; // the largest that is known has 25 kB
-
-// Upstream's template parser recurses once per open bracket.
-void check_nesting(const std::string & source) {
-    constexpr int k_max_depth = 100;
-    int depth = 0;
-    for (const char c : source) {
-        depth += c == '(' || c == '[' || c == '{' ? 1 : c == ')' || c == ']' || c == '}' ? -1 : 0;
-        if (depth > k_max_depth) {
-            throw std::runtime_error("it nests brackets deeper than " + std::to_string(k_max_depth) + " levels");
-        }
-        depth = std::max(depth, 0); // brackets in literal text need not pair
-    }
-}
-
-void check_source(const std::string & source) {
-    if (source.size() > k_max_bytes) {
-        throw std::runtime_error("it has " + std::to_string(source.size()) + " bytes, the limit is " +
-                                 std::to_string(k_max_bytes));
-    }
-    check_nesting(source);
-}
 
 std::vector<std::string> read_stops(const std::string & source) {
     constexpr size_t k_max_stops = 8;
@@ -87,18 +65,23 @@ ChatTemplatePtr compile_template(const llama_model * weights, const std::string 
     std::string text = source;
     if (source.empty()) {
         const char * own = llama_model_chat_template(weights, nullptr);
-        const char * with_tools = llama_model_chat_template(weights, "tool_use");
         text = own ? own : "";
-        check_source(with_tools ? with_tools : "");
     }
-    check_source(text);
     auto compiled = std::make_shared<ChatTemplate>();
     compiled->stops = read_stops(text);
-    compiled->compiled = common_chat_templates_init(weights, source);
-    if (!common_chat_templates_was_explicit(compiled->compiled.get())) {
-        return nullptr; // upstream falls back to ChatML, with which a base model would answer nonsense
+    const TemplateBudget budget; // of a request's own template: that of its rendering
+    try {
+        compiled->compiled = common_chat_templates_init(weights, source);
+        if (!common_chat_templates_was_explicit(compiled->compiled.get())) {
+            return nullptr; // upstream falls back to ChatML, with which a base model would answer nonsense
+        }
+        compiled->traits = traits_of(compiled->compiled.get());
+    } catch (const std::exception & e) {
+        throw std::runtime_error(budget.reason().empty() ? e.what() : "it " + budget.reason());
     }
-    compiled->traits = traits_of(compiled->compiled.get());
+    if (!budget.reason().empty()) {
+        throw std::runtime_error("it " + budget.reason()); // met while upstream tried out what the template can
+    }
     return compiled;
 }
 

@@ -1,6 +1,7 @@
 #include "sampling/automaton.h"
 
 #include "base/error.h"
+#include "sampling/grammar_budget.h"
 
 #include <algorithm>
 
@@ -88,6 +89,7 @@ void Automaton::open(uint32_t position, Stack rest, std::vector<Stack> & stacks)
     const uint64_t now = ++n_opened_;
     size_t n_seen = 0;
     while (!open.empty()) {
+        GrammarStep::work(1);
         const Stack stack = open.back();
         open.pop_back();
         const Link top = links_[stack];
@@ -194,6 +196,7 @@ Automaton::State Automaton::next(State from, uint32_t char_class) {
         return known;
     }
     const uint32_t c = rules_->example(char_class);
+    GrammarStep::work(states_[from].stacks.size());
     std::vector<Stack> stacks;
     for (size_t i = 0; i < states_[from].stacks.size(); ++i) {
         const Stack stack = states_[from].stacks[i];
@@ -228,6 +231,7 @@ bool Automaton::admits_partial(State state, PartialChar partial) const {
 }
 
 Automaton::Position Automaton::accept(const Position & from, llama_token token, std::string_view text) {
+    const GrammarStep step(GrammarStep::k_accept_work);
     const DecodedPiece decoded = decode_piece(text, from.partial);
     if (decoded.partial.n_remain < 0) {
         return {};
@@ -276,6 +280,7 @@ const Admitted & Automaton::admitted(const Position & position) {
     if (const auto * found = known(position)) {
         return *found;
     }
+    const GrammarStep step(GrammarStep::k_mask_work);
     auto tokens = position.partial.n_remain > 0 ? admitted_within_char(position) : admitted_between_chars(position.state);
     if (can_end(position)) {
         tokens.insert(tokens.end(), vocabulary_->ends().begin(), vocabulary_->ends().end());
@@ -292,6 +297,7 @@ std::vector<llama_token> Automaton::admitted_between_chars(State state) {
     std::vector<State> at = { state }; // by depth
     for (uint32_t i = 0; i + 1 < nodes.size();) {
         const auto & node = nodes[i];
+        GrammarStep::work(1);
         State here = state;
         if (node.depth > 0) {
             here = next(at[node.depth - 1], classes_[node.character]);
