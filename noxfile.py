@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nox
@@ -85,6 +86,35 @@ def asan(session: nox.Session) -> None:
 def tsan(session: nox.Session) -> None:
     """The C++ tests under ThreadSanitizer, ggml instrumented too."""
     ctest(session, "tsan", tiny_model(session), "-DLLAMA_ASYNC_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Search for hostile input: nox -s fuzz -- [SECONDS [TARGET ...]]. libFuzzer with clang, else mutations of ours."""
+    seconds, *names = session.posargs or ["60"]
+    names = names or ["template", "chat", "grammar", "schema", "answer"]
+    clang = {name: shutil.which(name) for name in ("clang", "clang++")}
+    libfuzzer = all(clang.values())
+    options = ["-DLLAMA_ASYNC_SANITIZE=address", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
+    if libfuzzer:
+        options += ["-DLLAMA_ASYNC_FUZZ=ON", f"-DCMAKE_C_COMPILER={clang['clang']}"]
+        options += [f"-DCMAKE_CXX_COMPILER={clang['clang++']}"]
+    model = tiny_model(session)
+    target = "fuzz_targets" if libfuzzer else "fuzz_test"
+    directory = cmake(session, "fuzz", model, target, *options)
+    environment = {"LLAMA_ASYNC_TEST_MODEL": model}
+    for name in names:
+        corpus = BUILD / "fuzz-corpus" / name
+        corpus.mkdir(parents=True, exist_ok=True)
+        environment["LLAMA_ASYNC_FUZZ_TARGET"] = name
+        program = [*without_aslr(), str(directory / "_native" / target)]
+        if not libfuzzer:
+            session.run(*program, name, str(int(seconds) * 50), str(time.time_ns()), env=environment, external=True)
+            continue
+        session.run(*program, env={**environment, "LLAMA_ASYNC_FUZZ_SEEDS": str(corpus)}, external=True)
+        limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=60", "-rss_limit_mb=4096"]
+        places = [f"-dict={corpus}.dict", f"-artifact_prefix={corpus}-finding-", str(corpus)]
+        session.run(*program, *limits, *places, env=environment, external=True)
 
 
 @nox.session
@@ -195,8 +225,8 @@ def tiny_model(session: nox.Session) -> str:
     return str(path)
 
 
-def ctest(session: nox.Session, name: str, model: str, *options: str) -> None:
-    """Configure, build and run the C++ tests in build/NAME. A C or C++ compiler comes from CC and CXX."""
+def cmake(session: nox.Session, name: str, model: str, target: str, *options: str) -> Path:
+    """Configure build/NAME and build a target there. A C or C++ compiler comes from CC and CXX."""
     tools = [tool for tool in ("cmake", "ninja") if shutil.which(tool) is None]
     if tools:
         session.install(*tools)
@@ -205,7 +235,13 @@ def ctest(session: nox.Session, name: str, model: str, *options: str) -> None:
         "cmake", "-S", str(ROOT), "-B", str(directory), "-G", "Ninja", "-DLLAMA_ASYNC_TESTS=ON",
         f"-DLLAMA_ASYNC_TEST_MODEL={model}", *options, external=True,
     )  # fmt: skip
-    session.run("cmake", "--build", str(directory), external=True)
+    session.run("cmake", "--build", str(directory), "--target", target, external=True)
+    return directory
+
+
+def ctest(session: nox.Session, name: str, model: str, *options: str) -> None:
+    """Build and run the C++ tests in build/NAME."""
+    directory = cmake(session, name, model, "all", *options)
     run = ["ctest", "--test-dir", str(directory), "--output-on-failure", "--no-tests=error", *session.posargs]
     session.run(*without_aslr(), *run, external=True)
 

@@ -23,8 +23,8 @@ def edited(source: str, edit: Edit) -> str:
     n_found = source.count(edit.anchor)
     if n_found != edit.count:
         raise PatchError(
-            f"common/{edit.file}: the text {edit.anchor!r} stands there {n_found} times, expected {edit.count}. The limits of "
-            f"llama.cpp/patches/edits.py fit another version of llama.cpp: adapt them (llama.cpp/README.md)"
+            f"common/{edit.file}: the text {edit.anchor!r} stands there {n_found} times, expected {edit.count}. Our "
+            "limits (llama.cpp/patches/edits.py) fit another version of llama.cpp: adapt them (llama.cpp/README.md)"
         )
     if edit.where == "before":
         return source.replace(edit.anchor, f"{edit.lines}\n{edit.anchor}")

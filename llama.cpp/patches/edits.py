@@ -1,7 +1,7 @@
 """The limits that upstream's template engine gets: which line goes where.
 
-Each edit names a file of `common/`, a short text that stands in it exactly `count` times, and lines of ours that go before
-it, after it, or in its place. What they call is defined in `_native/src/chat/template_budget.h`.
+Each edit names a file of `common/`, a short text that stands in it exactly `count` times, and lines of ours that go
+before it, after it, or in its place. What they call is defined in `_native/src/chat/template_budget.h`.
 """
 
 from __future__ import annotations
