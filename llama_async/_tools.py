@@ -31,7 +31,7 @@ def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
     """
     of_functions = has_functions(given)
     given = parameters_by_tools(given)
-    tools, schemas = _tools(given.get("tools", ()), "functions[{}]" if of_functions else "tools[{}].function")
+    tools, schemas, strict = _tools(given.get("tools", ()), "functions[{}]" if of_functions else "tools[{}].function")
     names = [tool["function"]["name"] for tool in tools]
     place = "function_call" if of_functions else "tool_choice"
     choice, allowed = _choice(given.get("tool_choice", "auto"), names, place)
@@ -46,6 +46,7 @@ def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
     options: dict[str, object] = {
         "tools": [tools[index] for index in kept],
         "tool_schemas": [schemas[index] for index in kept],
+        "tool_strict": [strict[index] for index in kept],
         "tool_choice": choice,
     }
     if is_named(given):
@@ -68,7 +69,7 @@ def _plain(value: object) -> object:
     return value.model_dump(exclude_unset=True) if isinstance(value, pydantic.BaseModel) else value
 
 
-def _tools(tools: object, places: str) -> tuple[list[dict[str, Any]], list[object]]:
+def _tools(tools: object, places: str) -> tuple[list[dict[str, Any]], list[object], list[bool]]:
     if isinstance(tools, (str, bytes, Mapping, pydantic.BaseModel)) or not isinstance(tools, Iterable):
         raise bad_request("tools", f"tools is {shown(tools)}, but must be a list of tools")
     listed = list(tools)
@@ -76,16 +77,19 @@ def _tools(tools: object, places: str) -> tuple[list[dict[str, Any]], list[objec
         raise bad_request("tools", f"tools has {len(listed)} entries, but at most {_MAX_TOOLS} are allowed")
     checked: list[dict[str, Any]] = []
     schemas: list[object] = []
+    strict: list[bool] = []
     names: set[str] = set()
     for index, tool in enumerate(listed):
         place = places.format(index)
-        function, schema = _function(place, _function_of(f"tools[{index}]", _plain(tool)))
+        given = _function_of(f"tools[{index}]", _plain(tool))
+        function, schema = _function(place, given)
         if function["name"] in names:
             raise bad_request(f"{place}.name", f"{place}.name is {function['name']}, as that of another function")
         names.add(function["name"])
         checked.append({"type": "function", "function": function})
         schemas.append(schema)
-    return checked, schemas
+        strict.append(isinstance(given, Mapping) and given.get("strict") is True)
+    return checked, schemas, strict
 
 
 def _function_of(place: str, tool: object) -> object:

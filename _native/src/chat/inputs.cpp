@@ -294,6 +294,9 @@ ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) 
     for (size_t i = 0; i < tools.size() && i < schemas.size(); ++i) {
         tools[i].at("function")["parameters"] = schemas[i];
     }
+    for (const auto & strict : request.value("tool_strict", json::array())) {
+        result.strict.push_back(strict.get<bool>());
+    }
     result.answer.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools.dump()));
     if (request.contains("answer_grammar")) {
         result.answer_grammar = request.at("answer_grammar").get<std::string>();

@@ -7,6 +7,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace la {
 
@@ -18,6 +19,7 @@ struct ChatInputs {
     common_chat_templates_inputs prompt;
     // For grammar and parser: tools with schemas that can be enforced, and what is asked of the answer.
     common_chat_templates_inputs answer;
+    std::vector<bool> strict; // of each of the answer's tools: its arguments match the schema, or the request is refused
     // Behind the first character of each control token's name that somebody else than the assistant wrote: the prompt is
     // cut there before it becomes tokens.
     std::string mark;

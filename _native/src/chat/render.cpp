@@ -1,6 +1,7 @@
 #include "chat/render.h"
 
 #include "base/error.h"
+#include "chat/arguments.h"
 #include "chat/generic_tools.h"
 #include "chat/schema.h"
 #include "chat/template_budget.h"
@@ -187,13 +188,20 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
     } else {
         asked.json_schema.clear(); // upstream would ignore the tools
         params = apply(chat_template, asked);
-        if (required && params.grammar.empty()) {
+        const bool unannounced = required && params.grammar.empty();
+        if (!unannounced) {
+            enforce_arguments(params, asked.tools, inputs.strict);
+        }
+        if (unannounced) {
             call_tools_generically(params, asked);
         } else if (required) {
             // Upstream's grammar leaves free text before the first call, which a model may well not come to.
             auto choosing = asked;
             choosing.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
-            const auto lazy = apply(chat_template, choosing);
+            auto lazy = apply(chat_template, choosing);
+            if (!lazy.grammar.empty()) {
+                enforce_arguments(lazy, asked.tools, inputs.strict);
+            }
             if (has_word_triggers(lazy)) {
                 params.grammar = think_then(thinking_grammar(params), { with_a_call(lazy.grammar) });
                 whole = true;
