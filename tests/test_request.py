@@ -190,8 +190,6 @@ def test_seeds_fold_into_32_bits(seed: int) -> None:
 
 REJECTED: dict[str, Any] = {
     "audio": {"voice": "alloy", "format": "wav"},
-    "function_call": {"name": "f"},
-    "functions": [{"name": "f"}],
     "modalities": ["text", "audio"],
     "moderation": {"model": "omni"},
     "prediction": {"type": "content", "content": "x"},
@@ -314,13 +312,16 @@ def test_extra_body_refusals(key: str, value: object) -> None:
         ([{"role": "user", "content": "x", "colour": "red"}], "messages[0].colour"),
         ([{"role": "assistant"}], "messages[0].content"),
         ([{"role": "assistant", "content": "x", "audio": {"id": "a"}}], "messages[0].audio"),
-        ([{"role": "assistant", "content": "x", "function_call": {"name": "f"}}], "messages[0].function_call"),
+        (
+            [{"role": "assistant", "content": "x", "function_call": {"name": "f"}}],
+            "messages[0].tool_calls[0].function.arguments",
+        ),
         ([{"role": "assistant", "tool_calls": 5}], "messages[0].tool_calls"),
         ([{"role": "assistant", "tool_calls": [5]}], "messages[0].tool_calls[0]"),
         ([{"role": "assistant", "tool_calls": [{"type": "custom"}]}], "messages[0].tool_calls[0].type"),
         ([{"role": "assistant", "tool_calls": [{"type": "function"}]}], "messages[0].tool_calls[0].function"),
         ([{"role": "tool", "content": "x"}], "messages[0].tool_call_id"),
-        ([{"role": "function", "content": "x", "name": "f"}], "messages[0].role"),
+        ([{"role": "function", "content": "x", "name": "f"}], "messages[0]"),
     ],
 )
 def test_wrong_messages(messages: Any, param: str) -> None:
