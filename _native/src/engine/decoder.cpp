@@ -73,6 +73,7 @@ bool Decoder::step() {
     if (!items.empty()) {
         compute(items);
     }
+    stats_.stored_bytes.store(memory_.stored_bytes(), std::memory_order_relaxed);
     channel_.wake();
     return !items.empty();
 }
@@ -140,6 +141,8 @@ std::vector<SlotView> Decoder::slot_views() const {
 
 void Decoder::admit() {
     size_t n_looked_at = 0;
+    std::vector<SlotView> slots; // as they are, until somebody gets one
+    std::vector<StoredView> stored;
     for (size_t i = 0; i < waiting_.size() && n_looked_at < k_max_looked_at; ++n_looked_at) {
         if (n_running() == static_cast<int32_t>(slots_.size())) {
             if (n_looked_at > 0 || !make_room_for(waiting_.at(0))) {
@@ -159,7 +162,11 @@ void Decoder::admit() {
             continue;
         }
         const PrefixRules rules = prefix_rules(request.spec.use_cache && !next.scores_prompt());
-        const Placement placement = place(next.target(), slot_views(), memory_.stored(), rules);
+        if (slots.empty()) {
+            slots = slot_views();
+            stored = memory_.stored();
+        }
+        const Placement placement = place(next.target(), slots, stored, rules);
         if (placement.slot < 0) {
             if (placement.checkpoint > 0) {
                 add_checkpoint(slots_[placement.source], placement.checkpoint);
@@ -168,6 +175,7 @@ void Decoder::admit() {
             continue;
         }
         occupy(placement, waiting_.take(i));
+        slots.clear();
     }
 }
 
@@ -175,7 +183,6 @@ void Decoder::occupy(const Placement & placement, SequencePtr sequence) {
     auto & slot = slots_[placement.slot];
     auto & request = *sequence->request;
     const int32_t n_cached = memory_.start(placement, sequence->target());
-    stats_.stored_bytes.store(memory_.stored_bytes(), std::memory_order_relaxed);
     // Of several choices the first tells: the others copy from it.
     if (!request.admitted) {
         request.n_cached = n_cached;

@@ -25,7 +25,7 @@ static void take_limits(const Model & model, const RenderedChat & rendered, cons
     while (!begun.empty()) {
         begun.remove_prefix(limits.phases.push(begun));
     }
-    if (thinking.budget < 0 || thinking.start.empty() || thinking.ends.empty()) {
+    if (thinking.budget < 0 || !thinking.is_marked()) {
         return; // unbounded, or a template that knows no thinking
     }
     if (!grammar.empty()) {

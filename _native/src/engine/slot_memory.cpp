@@ -104,24 +104,24 @@ void SlotMemory::keep(int32_t slot) {
             return; // another slot has it
         }
     }
-    const size_t size = llama_state_seq_get_size(ctx_, slot);
-    if (size > 0 && store_.fits(size)) {
-        if (auto state = state_of(slot)) {
+    const size_t n_bytes = state_bytes(slot);
+    if (store_.fits(n_bytes)) {
+        if (auto state = state_of(slot, n_bytes)) {
             store_.put(std::move(state));
         }
     }
 }
 
 // Null if it cannot be had.
-std::shared_ptr<KeptState> SlotMemory::state_of(int32_t slot) const {
+std::shared_ptr<KeptState> SlotMemory::state_of(int32_t slot, size_t n_bytes) const {
     try {
         const AssertsThrow asserts_throw;
         auto state = std::make_shared<KeptState>();
         state->tokens = computed_[slot];
-        state->size = llama_state_seq_get_size(ctx_, slot);
-        state->data.reset(new uint8_t[state->size]); // not zeroed
-        const size_t n = llama_state_seq_get_data(ctx_, state->data.get(), state->size, slot);
-        return n > 0 && n == state->size ? state : nullptr;
+        state->size = n_bytes;
+        state->data.reset(new uint8_t[n_bytes]); // not zeroed
+        const size_t n_written = llama_state_seq_get_data(ctx_, state->data.get(), n_bytes, slot);
+        return n_written > 0 && n_written == n_bytes ? state : nullptr;
     } catch (const std::exception & e) {
         log_warning(std::string("a prefix cannot be kept: ") + e.what());
         return nullptr;
@@ -152,7 +152,7 @@ bool SlotMemory::copy(int32_t source, int32_t slot, int32_t n_reused) {
     }
     // Between streams upstream would copy all cells, used or not, and only at the next step, when the source may have
     // become another's.
-    const auto state = state_of(source);
+    const auto state = state_of(source, state_bytes(source));
     if (!state || !set(slot, *state)) {
         return false;
     }

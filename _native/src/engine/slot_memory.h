@@ -59,7 +59,8 @@ class SlotMemory {
 
   private:
     llama_memory_t memory() const { return llama_get_memory(ctx_); }
-    std::shared_ptr<KeptState> state_of(int32_t slot) const;
+    size_t state_bytes(int32_t slot) const { return llama_state_seq_get_size(ctx_, slot); }
+    std::shared_ptr<KeptState> state_of(int32_t slot, size_t n_bytes) const;
     bool copy(int32_t source, int32_t slot, int32_t n_reused);
     bool set(int32_t slot, const KeptState & state);
     void keep_what_is_lost(int32_t slot, const Tokens & next);

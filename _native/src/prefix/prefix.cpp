@@ -59,7 +59,7 @@ Placement place(const Tokens & prompt, const std::vector<SlotView> & slots, cons
             own.take({ index, n, n });
             spare = spare < 0 || worth(index) < worth(spare) ? index : spare;
         }
-        if (rules.can_reuse && rules.can_copy) {
+        if (rules.can_reuse) {
             copied.take({ index, n, n - cost(*slot.computed) });
             n_parted = std::max(n_parted, in_common(prompt, *slot.computed));
             if (slot.target) {

@@ -30,7 +30,6 @@ struct PrefixRules {
     bool can_reuse = true;     // false: the caller wants everything computed anew
     bool can_cut = true;       // false: others can start only from a state that was kept where they part (a checkpoint)
     bool can_keep = true;      // such a state is kept when asked for
-    bool can_copy = true;      // a slot's state can be had in another slot
     int32_t copy_tokens = 32;  // a copy costs as much as computing so many tokens,
     double copy_share = 0;     // and so much for each token that is copied
 };

@@ -1,21 +1,15 @@
 #include "prefix/prefix.h"
 #include "testing/check.h"
-
-#include <numeric>
+#include "testing/tokens.h"
 
 using la::Placement;
 using la::PrefixRules;
 using la::SlotView;
 using la::StoredView;
 using la::Tokens;
+using la::testing::range;
 
 namespace {
-
-Tokens range(int n, int from = 0) {
-    Tokens tokens(n);
-    std::iota(tokens.begin(), tokens.end(), from);
-    return tokens;
-}
 
 const Tokens k_empty;
 

@@ -1,20 +1,14 @@
 #include "prefix/store.h"
 #include "testing/check.h"
-
-#include <numeric>
+#include "testing/tokens.h"
 
 using la::KeptState;
 using la::KeptStatePtr;
 using la::PrefixStore;
 using la::Tokens;
+using la::testing::range;
 
 namespace {
-
-Tokens range(int n, int from = 0) {
-    Tokens tokens(n);
-    std::iota(tokens.begin(), tokens.end(), from);
-    return tokens;
-}
 
 KeptStatePtr state(Tokens tokens, size_t size) {
     auto kept = std::make_shared<KeptState>();

@@ -41,31 +41,32 @@ llama_sampler_ptr make_budget(const llama_vocab * vocab, const Thinking & thinki
 } // namespace
 
 Gate::Gate(const llama_vocab * vocab, SharedGrammarPtr grammar, const Constraint & constraint)
-    : vocab_(vocab), lazy_(constraint.grammar.lazy) {
+    : vocab_(vocab) {
+    const bool lazy = constraint.grammar.lazy;
     std::vector<llama_token> before;
     if (!constraint.generation_prompt.empty()) {
         before = tokens_of_beginning(vocab, constraint.generation_prompt);
     }
     const Thinking & thinking = constraint.thinking;
-    if (thinking.is_marked() && lazy_) {
+    if (thinking.is_marked() && lazy) {
         budget_ = make_budget(vocab, thinking, before);
     }
     if (grammar) {
-        const bool describes_beginning = !lazy_ && constraint.grammar.type != COMMON_GRAMMAR_TYPE_USER;
+        const bool describes_beginning = !lazy && constraint.grammar.type != COMMON_GRAMMAR_TYPE_USER;
         try {
             matcher_.emplace(std::move(grammar), describes_beginning ? before : std::vector<llama_token>());
         } catch (const Error & e) {
             throw Error(e.status, e.what(), constraint.grammar.param);
         }
     }
-    if (lazy_) {
+    if (lazy) {
         trigger_.emplace(constraint.grammar.triggers);
         beginning_ = matcher_;
     }
 }
 
 bool Gate::sees_tokens() const {
-    if (!matcher_ || !budget_ || !lazy_) {
+    if (!matcher_ || !budget_) {
         return matcher_.has_value();
     }
     const auto state = common_reasoning_budget_get_state(budget_.get());

@@ -37,11 +37,10 @@ class Gate {
     void show(llama_token token);
 
     const llama_vocab * vocab_;
-    llama_sampler_ptr budget_; // tells where thinking ends; null: it is not watched
+    llama_sampler_ptr budget_; // tells a lazy grammar where thinking ends; null: it is not watched
     std::optional<Matcher> matcher_;
     std::optional<Matcher> beginning_; // of a lazy grammar: where it goes back to when a trigger turns out to be none
     std::optional<Trigger> trigger_;   // of a lazy grammar that waits
-    bool lazy_;
 };
 
 } // namespace la
