@@ -16,6 +16,7 @@ from typing import Any
 
 from ._errors import bad_request, shown
 from ._schema_values import (
+    ANNOTATIONS,
     BY_TYPE,
     MAX_REPEAT,
     TYPES,
@@ -43,25 +44,6 @@ _MAX_NODES = 2000
 # Each optional property may be the first that is present: the grammar grows with their number squared.
 _MAX_OPTIONAL = 128
 
-_ANNOTATIONS = frozenset(
-    {
-        "$comment",
-        "$defs",
-        "$schema",
-        "contentEncoding",
-        "contentMediaType",
-        "default",
-        "definitions",
-        "deprecated",
-        "description",
-        "discriminator",
-        "example",
-        "examples",
-        "readOnly",
-        "title",
-        "writeOnly",
-    }
-)
 _BY_TYPE_ALL = frozenset().union(*BY_TYPE.values())
 _GENERAL = frozenset({"$ref", "allOf", "anyOf", "const", "enum", "oneOf", "type"})
 # Bounds that tighten when two schemas are combined: by the larger, by the smaller.
@@ -192,7 +174,7 @@ class _Rewriter:
                 node[keyword] = value
             elif keyword in ("$id", "$anchor", "id") and isinstance(value, str):
                 continue  # only references into the document by pointer are followed, and they ignore both
-            elif keyword not in _ANNOTATIONS and not keyword.startswith("x-"):
+            elif keyword not in ANNOTATIONS and not keyword.startswith("x-"):
                 raise Refused(place, f"the keyword {keyword!r} is not supported")
         return node
 

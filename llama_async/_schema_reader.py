@@ -14,7 +14,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ._errors import shown
-from ._schema_values import BY_TYPE, TYPES, Refused, Schema, TooLarge, count, identity, is_number, named_types
+from ._schema_values import (
+    ANNOTATIONS,
+    BY_TYPE,
+    TYPES,
+    Refused,
+    Schema,
+    TooLarge,
+    count,
+    identity,
+    is_number,
+    named_types,
+)
 from ._shape import ArrayFact, Child, Contains, ObjectFact, Part, Shape, bound
 
 if TYPE_CHECKING:
@@ -26,30 +37,8 @@ _MAX_STEPS = 10_000
 _MAX_SHAPES = 300
 _MAX_PROBE_DEPTH = 3
 
-_ANNOTATIONS = frozenset(
-    {
-        "$anchor",
-        "$comment",
-        "$defs",
-        "$dynamicAnchor",
-        "$id",
-        "$schema",
-        "$vocabulary",
-        "contentEncoding",
-        "contentMediaType",
-        "default",
-        "definitions",
-        "deprecated",
-        "description",
-        "discriminator",
-        "example",
-        "examples",
-        "id",
-        "readOnly",
-        "title",
-        "writeOnly",
-    }
-)
+# What it resolves beside what says nothing about a value.
+_SILENT = ANNOTATIONS | {"$anchor", "$dynamicAnchor", "$id", "$vocabulary", "id"}
 _BY_TYPE_ALL = frozenset().union(*BY_TYPE.values())
 _GENERAL = frozenset(
     {"$dynamicRef", "$ref", "allOf", "anyOf", "const", "else", "enum", "if", "not", "oneOf", "then", "type"}
@@ -173,9 +162,7 @@ class SchemaReader:
     @staticmethod
     def _check_known(schema: Schema, place: str) -> None:
         for keyword in schema:
-            if not (
-                keyword in _ANNOTATIONS or keyword in _GENERAL or keyword in _BY_TYPE_ALL or keyword.startswith("x-")
-            ):
+            if not (keyword in _SILENT or keyword in _GENERAL or keyword in _BY_TYPE_ALL or keyword.startswith("x-")):
                 raise Refused(place, f"the keyword {keyword!r} is not supported")
         if "contentSchema" in schema:
             raise Refused(place, "the keyword 'contentSchema' is not supported")
@@ -386,7 +373,7 @@ class SchemaReader:
         result: Shapes = []
         for keyword in schema:
             if (
-                keyword in _ANNOTATIONS
+                keyword in _SILENT
                 or keyword.startswith("x-")
                 or keyword in ("then", "else", "minContains", "maxContains")
             ):

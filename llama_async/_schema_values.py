@@ -14,6 +14,7 @@ from ._errors import shown
 from ._pattern import FORMATS, PatternError, translate
 
 __all__ = [
+    "ANNOTATIONS",
     "BY_TYPE",
     "MAX_REPEAT",
     "TYPES",
@@ -40,6 +41,27 @@ MAX_REPEAT = 2000  # upstream's limit of a repetition
 _MAX_INTEGER = 10**15
 
 Schema = dict[str, Any]
+
+# Keywords that say nothing about a value.
+ANNOTATIONS = frozenset(
+    {
+        "$comment",
+        "$defs",
+        "$schema",
+        "contentEncoding",
+        "contentMediaType",
+        "default",
+        "definitions",
+        "deprecated",
+        "description",
+        "discriminator",
+        "example",
+        "examples",
+        "readOnly",
+        "title",
+        "writeOnly",
+    }
+)
 
 BY_TYPE: Mapping[str, frozenset[str]] = MappingProxyType(
     {

@@ -22,6 +22,12 @@ ASKED: dict[str, Any] = {"model": "default", "messages": QUESTION, "temperature"
 # This model, which never learned to think, neither ends its thinking by itself nor its answer.
 BODY: dict[str, Any] = {"cache_prompt": False, "ignore_eos": True}
 DIGIT: Any = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["a"]}
+# One call, and nothing else.
+CALL: Any = {
+    "tools": [{"type": "function", "function": {"name": "answer", "parameters": DIGIT, "strict": True}}],
+    "tool_choice": "required",
+    "parallel_tool_calls": False,
+}
 SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": DIGIT}}
 
 # Their prompts end within the thinking. Of what the marks are made differs: none of them is a token of this model.
@@ -180,13 +186,10 @@ async def test_a_schema_holds_behind_the_thinking(qwq: AsyncLlama) -> None:
 
 
 async def test_a_call_comes_behind_the_thinking(qwq: AsyncLlama) -> None:
-    tool: Any = {"type": "function", "function": {"name": "answer", "parameters": DIGIT, "strict": True}}
     answer = await whole(
         qwq,
         {"reasoning_budget_tokens": 5, "ignore_eos": False},
-        tools=[tool],
-        tool_choice="required",
-        parallel_tool_calls=False,
+        **CALL,
         max_tokens=80,
     )
     (call,) = answer.choices[0].message.tool_calls
@@ -199,14 +202,11 @@ async def test_a_call_comes_behind_the_thinking(qwq: AsyncLlama) -> None:
 @pytest.mark.parametrize("name", ["Qwen3.5-4B", "Qwen3-Coder"])
 async def test_a_required_call_is_made(thinker: Thinker, name: str) -> None:
     """Upstream's lazy grammar of this family admits none at all."""
-    tool: Any = {"type": "function", "function": {"name": "answer", "parameters": DIGIT, "strict": True}}
     async with thinker(name) as client:
         answer = await whole(
             client,
             {"reasoning_budget_tokens": 3, "ignore_eos": False},
-            tools=[tool],
-            tool_choice="required",
-            parallel_tool_calls=False,
+            **CALL,
             max_tokens=60,
         )
     (call,) = answer.choices[0].message.tool_calls
