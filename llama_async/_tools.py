@@ -10,6 +10,7 @@ import pydantic
 
 from ._errors import bad_request, shown
 from ._functions import has_functions, parameters_by_tools
+from ._parameters import boolean
 from ._schema import enforceable_schema
 
 __all__ = ["is_named", "tool_options"]
@@ -36,8 +37,8 @@ def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
     place = "function_call" if of_functions else "tool_choice"
     choice, allowed = _choice(given.get("tool_choice", "auto"), names, place)
     parallel = given.get("parallel_tool_calls")
-    if parallel is not None and not isinstance(parallel, bool):
-        raise bad_request("parallel_tool_calls", f"parallel_tool_calls is {shown(parallel)}, but must be a boolean")
+    if parallel is not None:
+        parallel = boolean(given, "parallel_tool_calls")
     if not tools:
         if choice == "required":
             raise bad_request("tool_choice", "tool_choice asks for a call, but tools is empty")
