@@ -16,6 +16,7 @@ sys.path.append(str(BENCHMARKS))
 
 from harness.bars import judge  # noqa: E402
 from harness.figures import percentile, spread  # noqa: E402
+from harness.forcing import Judge  # noqa: E402
 from harness.plot import draw  # noqa: E402
 from harness.workloads import Answer, gaps, rates, while_all  # noqa: E402
 
@@ -93,3 +94,32 @@ def test_command_runs_each_engine_that_is_there(tmp_path: Path) -> None:
         assert set(round_) == {"ours", "bare"}
         assert all(value > 0 for run in round_.values() for value in run["figures"].values())
     assert ET.parse(tmp_path / "results.svg")
+
+
+def test_soak_judges_every_answer(tmp_path: Path) -> None:
+    report = tmp_path / "soak.json"
+    soak = [sys.executable, str(BENCHMARKS / "soak.py"), "--requests", "160", "--threads", "1", "--set", "n_threads=1"]
+    path = str(tiny_llama(tmp_path / "tiny.gguf"))
+    done = subprocess.run(
+        [*soak, "--model", path, "--json", str(report)], capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    layouts = json.loads(report.read_text())["layouts"]
+    assert set(layouts) == {"partitioned", "shared"}
+    for seen in layouts.values():
+        assert seen["wrong"] == []
+        assert seen["verdict"]["different answers"] > 10
+        assert seen["verdict"]["worst"] <= seen["verdict"]["margin"]
+
+
+def test_an_answer_to_another_prompt_is_beyond_the_margin(tmp_path: Path) -> None:
+    prompts = [[1, *range(3, 60)], [1, *range(60, 2, -1)]]
+    with Judge(str(tiny_llama(tmp_path / "tiny.gguf")), n_ctx=256, n_threads=1) as judge:
+        answers: list[list[int]] = [[], []]
+        for prompt, answer in zip(prompts, answers, strict=True):
+            for _ in range(8):
+                answer.append(int(judge.logits(prompt, answer)[-1].argmax()))
+        margin = judge.margin(zip(prompts, answers, strict=True))
+        for prompt, own, other in zip(prompts, answers, reversed(answers), strict=True):
+            assert judge.deficits(prompt, own).max() <= margin
+            assert judge.deficits(prompt, other).max() > 10 * margin
