@@ -27,7 +27,7 @@ from tools.json_schema_suite import Case, cases
 
 from llama_async import AsyncLlama, BadRequestError
 from llama_async._default_model import default_model_path
-from llama_async._schema_grammar import schema_grammar
+from llama_async._grammar.compiler import schema_grammar
 
 
 def why_refused(case: Case) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 
 from ._errors import bad_request, shown
-from ._schema_grammar import ANY_OBJECT, is_compiled, schema_grammar
+from ._grammar.known import ANY_OBJECT, is_compiled
 
 __all__ = ["is_large", "is_ready", "response_grammar"]
 
@@ -40,8 +40,7 @@ def response_grammar(response_format: object) -> str | None:
         return None
     if kind == "json_object":
         _check_keys(response_format, _PARAM, {"type", "schema"})
-        schema = response_format.get("schema")
-        return schema_grammar(ANY_OBJECT if schema is None or schema == {} else schema, _PARAM)
+        return _grammar(response_format.get("schema"))
     if kind == "json_schema":
         _check_keys(response_format, _PARAM, {"type", "json_schema"})
         return _json_schema(response_format.get("json_schema"))
@@ -50,11 +49,21 @@ def response_grammar(response_format: object) -> str | None:
 
 def is_ready(response_format: object) -> bool:
     """Whether `response_grammar` takes no time: its schema is known, small things are wrong, or there is none."""
-    if not isinstance(response_format, Mapping):
+    if not isinstance(response_format, Mapping) or response_format.get("type") not in ("json_object", "json_schema"):
         return True
     wrapper = response_format.get("json_schema")
-    schema = wrapper.get("schema") if isinstance(wrapper, Mapping) else response_format.get("schema")
+    schema = _asked(wrapper.get("schema") if isinstance(wrapper, Mapping) else response_format.get("schema"))
     return not isinstance(schema, Mapping) or (not is_large(schema) and is_compiled(schema))
+
+
+def _asked(schema: object) -> object:
+    return ANY_OBJECT if schema is None or schema == {} else schema
+
+
+def _grammar(schema: object) -> str:
+    from ._grammar.compiler import schema_grammar  # 40 ms that a program without schemas does not pay
+
+    return schema_grammar(_asked(schema), _PARAM)
 
 
 def is_large(value: object) -> bool:
@@ -91,8 +100,7 @@ def _json_schema(wrapper: object) -> str:
         raise bad_request(
             f"{place}.description", f"{place}.description is {shown(wrapper['description'])}, but must be text"
         )
-    schema = wrapper.get("schema")
-    return schema_grammar(ANY_OBJECT if schema is None or schema == {} else schema, _PARAM)
+    return _grammar(wrapper.get("schema"))
 
 
 def _check_keys(value: Mapping[Any, Any], place: str, known: set[str]) -> None:

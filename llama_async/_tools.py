@@ -11,7 +11,6 @@ import pydantic
 from ._errors import bad_request, shown
 from ._functions import has_functions, parameters_by_tools
 from ._parameters import boolean
-from ._schema import enforceable_schema
 
 __all__ = ["is_named", "tool_options"]
 
@@ -124,6 +123,8 @@ def _function(place: str, function: object) -> tuple[dict[str, Any], object]:
     parameters = function.get("parameters")
     if parameters is None or parameters == {}:
         parameters = {"type": "object", "properties": {}}
+    from ._grammar.rewriter import enforceable_schema  # not paid for by programs without tools
+
     # Without strict the schema is kept to as far as that is possible.
     schema = dict(enforceable_schema(parameters, f"{place}.parameters", lenient=not strict, described=True))
     if schema.get("type") != "object" and "$ref" not in schema:

@@ -12,7 +12,7 @@ import jsonschema
 from tools.json_schema_suite import Case
 
 from llama_async import AsyncLlama, BadRequestError
-from llama_async._schema_grammar import schema_grammar
+from llama_async._grammar.compiler import schema_grammar
 
 # Hot and cold: what a grammar lets through comes out, and what the model would say by itself.
 TEMPERATURES = (2.0, 0.0)

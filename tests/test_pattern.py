@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llama_async._pattern import FORMATS, PatternError, translate
+from llama_async._grammar.formats import FORMATS
+from llama_async._grammar.pattern import PatternError, translate
 
 
 @pytest.mark.parametrize(

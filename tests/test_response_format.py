@@ -12,7 +12,7 @@ import pytest
 from gguf import GGUFReader
 
 from llama_async import AsyncLlama, BadRequestError
-from llama_async._pattern import FORMATS
+from llama_async._grammar.formats import FORMATS
 
 MESSAGES = [{"role": "user", "content": "Give an example of a person, as JSON."}]
 # Hot, and from the whole vocabulary: what the grammar lets through comes out.

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from llama_async import BadRequestError
-from llama_async._schema import enforceable_schema
+from llama_async._grammar.rewriter import enforceable_schema
 
 
 def rewritten(schema: object) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from grammar_acceptor import Grammars
 from support import QUESTION
 
 from llama_async import AsyncLlama, BadRequestError
-from llama_async._schema_grammar import ANY_OBJECT, schema_grammar
+from llama_async._grammar.compiler import schema_grammar
+from llama_async._grammar.known import ANY_OBJECT
 
 ONLY_ASYNCIO = True
 

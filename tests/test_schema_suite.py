@@ -16,7 +16,7 @@ from schema_answers import answers, is_accepted
 from tools.json_schema_suite import Case, cases
 
 from llama_async import AsyncLlama, BadRequestError
-from llama_async._schema_grammar import schema_grammar
+from llama_async._grammar.compiler import schema_grammar
 
 ONLY_ASYNCIO = True
 

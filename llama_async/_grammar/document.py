@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from ._errors import shown
-from ._schema_values import Refused, Schema, TooLarge
+from llama_async._errors import shown
+
+from .values import Refused, Schema, TooLarge
 
 __all__ = ["Document"]
 

@@ -1,5 +1,5 @@
 """Schemas of tools' arguments: rewritten into keywords that upstream's grammar converter obeys, since its grammars of
-calls are built by it, or refused with the keyword and its place. An answer's schema is compiled by `_schema_grammar`.
+calls are built by it, or refused with the keyword and its place. An answer's schema is compiled by `compiler`.
 
 The converter accepts and ignores a dozen keywords, and siblings of others; nothing may be silently unconstrained. What
 is written here may accept fewer values than the schema (no additional properties beside listed ones, for instance),
@@ -14,8 +14,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from ._errors import bad_request, shown
-from ._schema_values import (
+from llama_async._errors import bad_request, shown
+
+from .values import (
     ANNOTATIONS,
     BY_TYPE,
     MAX_REPEAT,

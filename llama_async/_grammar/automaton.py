@@ -1,7 +1,7 @@
 """Sets of strings as finite automata: what several patterns, lengths and lists say of one string together.
 
-Built from expressions over characters (`_pattern`), determined, intersected, and read as the rules of a grammar. Pure,
-and bounded in size: `TooLarge` instead of work without end.
+Built from expressions over characters (`pattern`), determined, intersected, and read as the rules of a grammar. Pure,
+and bounded in size: `AutomatonError` instead of work without end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ._pattern import Cat, Chars, Either, Expression, Ranges
+from .characters import Ranges, merged
+from .pattern import Cat, Chars, Either, Expression
 
 __all__ = ["Automaton", "AutomatonError", "counting", "determined", "product", "words"]
 
@@ -249,7 +250,7 @@ def _explored(
                 numbers[target] = len(numbers)
                 todo.append(target)
             by_target.setdefault(numbers[target], []).extend(ranges)
-        steps.append(tuple((_joined(ranges), target) for target, ranges in by_target.items()))
+        steps.append(tuple((merged(ranges), target) for target, ranges in by_target.items()))
         accepting.append(accepts(state))
     return Automaton(tuple(steps), tuple(accepting))
 
@@ -276,13 +277,3 @@ def _split(sets: list[Ranges]) -> list[tuple[Ranges, tuple[int, ...]]]:
             inside[index] = inside.get(index, 0) + 1
         before = at
     return [(tuple(ranges), which) for which, ranges in pieces.items()]
-
-
-def _joined(ranges: list[tuple[int, int]]) -> Ranges:
-    result: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if result and result[-1][1] + 1 >= first:
-            result[-1] = (result[-1][0], max(last, result[-1][1]))
-        else:
-            result.append((first, last))
-    return tuple(result)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 
-from ._gbnf import EMPTY_TEXT, NOTHING, Either, Expr, Ref, Repeat, Rules, Then, literal
+from .gbnf import EMPTY_TEXT, NOTHING, Either, Expr, Ref, Repeat, Rules, Then, literal
 
 __all__ = ["Interval", "add_digits", "integers", "multiples", "numbers"]
 

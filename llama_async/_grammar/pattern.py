@@ -16,38 +16,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-__all__ = [
-    "ANYTHING",
-    "EMPTY",
-    "FORMATS",
-    "FREE_FORMATS",
-    "Cat",
-    "Chars",
-    "Either",
-    "Expression",
-    "Pattern",
-    "PatternError",
-    "Ranges",
-    "Repeat",
-    "complement",
-    "lengths",
-    "parse",
-    "translate",
-    "without",
-]
+from .characters import ALL, PLAIN, Ranges, common, complement, merged
+
+__all__ = ["Cat", "Chars", "Either", "Expression", "Pattern", "PatternError", "Repeat", "lengths", "parse", "translate"]
 
 _MAX_REPEAT = 2000  # upstream's limit
 _MAX_DEPTH = 32
 _MAX_CHARS = 2000
 _UNBOUNDED = 1 << 40
 
-Ranges = tuple[tuple[int, int], ...]
-
-# Characters of a JSON string that need no escape; surrogates are no characters.
-_PLAIN: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0xD7FF), (0xE000, 0x10FFFF))
-# Characters that a string may hold: these, and what has a short escape.
-_WRITABLE: Ranges = ((0x08, 0x0A), (0x0C, 0x0D), (0x20, 0x7E), (0x80, 0xD7FF), (0xE000, 0x10FFFF))
-_ALL: Ranges = ((0, 0x10FFFF),)
 # Classes as both dialects have them, and as either may.
 _CLASSES: Mapping[str, Ranges] = MappingProxyType(
     {
@@ -75,51 +52,6 @@ _JSON_ESCAPES: Mapping[str, str] = MappingProxyType(
     {'"': '"', "\\": "\\", "\n": "n", "\r": "r", "\t": "t", "\f": "f", "\b": "b"}
 )
 _SPECIAL = frozenset("^$.[]()|{}*+?")
-
-_OCTET = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]\d|\d)"
-_DATE = (
-    r"(000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d\d\d)-"
-    r"((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))"
-)
-_TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+\-]([01]\d|2[0-3]):[0-5]\d)"
-_LABEL = r"[a-zA-Z0-9]{1,24}(-[a-zA-Z0-9]{1,24})?"
-
-_EMAIL = rf"^[a-zA-Z0-9]{{1,32}}([._+\-][a-zA-Z0-9]{{1,16}}){{0,2}}@({_LABEL}\.){{1,3}}[a-zA-Z]{{2,12}}$"
-_HOSTNAME = rf"^({_LABEL}\.){{0,4}}[a-zA-Z]{{2,12}}$"
-_URI = (
-    rf"^(https?|ftp)://({_LABEL}\.){{0,4}}[a-zA-Z]{{2,12}}(:[1-9]\d{{0,3}})?(/[a-zA-Z0-9._~\-]{{0,64}}){{0,16}}"
-    r"(\?[a-zA-Z0-9._~=&\-]{0,256})?(#[a-zA-Z0-9._~\-]{0,64})?$"
-)
-_POINTER = r"(/[a-zA-Z0-9_\-]{1,40}){1,16}"
-
-# Formats that can be enforced: what each expression accepts is valid by the format's own specification (the 29th of
-# February, for one, is left out). Those that allow more than another are written as that one.
-FORMATS: Mapping[str, str] = MappingProxyType(
-    {
-        "date": f"^{_DATE}$",
-        "time": f"^{_TIME}$",
-        "date-time": f"^{_DATE}T{_TIME}$",
-        "duration": r"^P(\d{1,4}W|\d{1,4}D(T\d{1,4}[HMS])?|\d{1,4}[MY]|T\d{1,4}[HMS])$",
-        "uuid": r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-        "email": _EMAIL,
-        "idn-email": _EMAIL,
-        "hostname": _HOSTNAME,
-        "idn-hostname": _HOSTNAME,
-        "ipv4": rf"^({_OCTET}\.){{3}}{_OCTET}$",
-        "ipv6": r"^([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}$",
-        "uri": _URI,
-        "uri-reference": _URI,
-        "uri-template": _URI,
-        "iri": _URI,
-        "iri-reference": _URI,
-        "json-pointer": rf"^{_POINTER}$",
-        "relative-json-pointer": rf"^\d({_POINTER})?$",
-    }
-)
-
-
-# Formats that any string has.
-FREE_FORMATS = frozenset({"directory-path", "file-path", "password", "path"})
 
 
 class PatternError(ValueError):
@@ -158,8 +90,7 @@ class Repeat:
 
 Expression = Chars | Cat | Either | Repeat
 
-EMPTY = Cat(())
-ANYTHING = Repeat(Chars(_WRITABLE), 0, None)
+_EMPTY = Cat(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +196,7 @@ class _Parser:
         return parts[0] if len(parts) == 1 else Cat(tuple(parts))
 
     def _anything(self) -> Expression:
-        return Repeat(Chars(_ALL), 0, None)
+        return Repeat(Chars(ALL), 0, None)
 
     def _quantified(self) -> Expression:
         part = self._atom()
@@ -364,7 +295,7 @@ class _Parser:
             ranges.append((first, last))
         self._at += 1
         self._wide = inside
-        return complement(ranges) if negated else _merged(ranges)
+        return complement(ranges) if negated else merged(ranges)
 
     def _class_member(self, ranges: list[tuple[int, int]]) -> int | None:
         """Read a character; a class within the class goes to `ranges`, and `None` is returned."""
@@ -384,39 +315,6 @@ class _Parser:
         return complement(ranges) if name.isupper() else ranges
 
 
-def complement(ranges: list[tuple[int, int]] | Ranges) -> Ranges:
-    """Return all other characters."""
-    result: list[tuple[int, int]] = []
-    start = 0
-    for first, last in sorted(ranges):
-        if first > start:
-            result.append((start, first - 1))
-        start = max(start, last + 1)
-    if start <= 0x10FFFF:
-        result.append((start, 0x10FFFF))
-    return tuple(result)
-
-
-def without(ranges: Ranges, others: Ranges) -> Ranges:
-    """Return the characters of the one that are not in the other."""
-    return _common(ranges, complement(others))
-
-
-def _merged(ranges: list[tuple[int, int]]) -> Ranges:
-    return complement(complement(ranges))
-
-
-def _common(one: Ranges, other: Ranges) -> Ranges:
-    return tuple(
-        sorted(
-            (max(first, low), min(last, high))
-            for first, last in one
-            for low, high in other
-            if max(first, low) <= min(last, high)
-        )
-    )
-
-
 def _literal(character: str) -> Expression:
     if 0xD800 <= ord(character) < 0xE000:
         raise PatternError("it has a lone surrogate")
@@ -434,7 +332,7 @@ def _repeated(part: Expression, least: int, most: int | None) -> Expression:
         raise PatternError(f"it repeats {max(least, most or 0)} times, the limit is {_MAX_REPEAT}")
     shortest, longest = _lengths(part)
     if most == 0 or longest == 0:
-        return EMPTY
+        return _EMPTY
     if shortest == 0 and most != 1:
         raise PatternError("it repeats what may be empty")
     return Repeat(part, least, most)
@@ -470,7 +368,7 @@ def _written(expression: Expression) -> str:
 
 
 def _written_class(ranges: Ranges) -> str:
-    plain = _common(ranges, _PLAIN)
+    plain = common(ranges, PLAIN)
     if not plain:
         raise PatternError("it has a class of no character that a JSON string can hold unescaped")
     return "[" + "".join(_escape(a) if a == b else f"{_escape(a)}-{_escape(b)}" for a, b in plain) + "]"

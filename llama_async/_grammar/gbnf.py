@@ -5,12 +5,11 @@ A rule that no finite text satisfies is left out, with every alternative that ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._pattern import Ranges
+    from .characters import Ranges
 
 __all__ = ["EMPTY_TEXT", "NOTHING", "Either", "Expr", "Ref", "Repeat", "Rules", "Then", "characters", "literal"]
 
@@ -187,8 +186,3 @@ def _code(code: int) -> str:
     if character.isascii() and character.isalnum():
         return character
     return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"
-
-
-def joined(parts: Sequence[Expr]) -> Expr:
-    """Return a sequence, or its only part."""
-    return parts[0] if len(parts) == 1 else Then(tuple(parts))

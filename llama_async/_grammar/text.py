@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import _gbnf as gbnf
-from ._automaton import Automaton, product
-from ._gbnf import EMPTY_TEXT, Expr, Ref, Rules, literal
-from ._pattern import Cat, Chars, Either, Expression, Ranges, Repeat, complement, without
+from . import gbnf
+from .automaton import Automaton, product
+from .characters import BLANKS, PLAIN, WRITABLE, Ranges, common, complement, without
+from .gbnf import EMPTY_TEXT, Expr, Ref, Rules, literal
+from .pattern import Cat, Chars, Either, Expression, Repeat
 
 __all__ = ["MAX_BLANKS", "NUMBER", "SPACE", "STRING", "VALUE", "add_common_rules", "between", "expression", "strings"]
 
@@ -24,13 +25,7 @@ MAX_BLANKS = 40  # in a row, within a string
 _MAX_VALUE_DEPTH = 16
 _MAX_REPEATED = 200  # times that a part of a pattern comes which may be blanks alone
 
-_PLAIN: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0xD7FF), (0xE000, 0x10FFFF))
 _ESCAPES = {0x22: '\\"', 0x5C: "\\\\", 0x08: "b", 0x09: "t", 0x0A: "n", 0x0C: "f", 0x0D: "r"}
-_BLANKS: Ranges = (
-    *((0x09, 0x0D), (0x20, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200F), (0x2028, 0x2029)),
-    *((0x202F, 0x202F), (0x205F, 0x2064), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
-)
-_WRITABLE: Ranges = ((0x08, 0x0A), (0x0C, 0x0D), (0x20, 0x7E), (0x80, 0xD7FF), (0xE000, 0x10FFFF))
 _HEX = "[0-9a-fA-F]"
 # Four digits behind \u: no half of a surrogate pair, no control character, no blank.
 _CODE = (
@@ -46,9 +41,9 @@ def add_common_rules(rules: Rules) -> None:
     rules.by_name["null"] = '"null"'
     rules.by_name["boolean"] = '("true" | "false")'
     rules.by_name["number"] = '"-"? ([0] | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?'
-    solid = gbnf.characters(_common(_PLAIN, complement(_BLANKS)))
+    solid = gbnf.characters(common(PLAIN, complement(BLANKS)))
     rules.by_name["solid"] = f'{solid} | "\\\\" (["\\\\/b] | "u" {_CODE})'
-    rules.by_name["blank"] = f'{gbnf.characters(_common(_PLAIN, _BLANKS))} | "\\\\" [nrtf]'
+    rules.by_name["blank"] = f'{gbnf.characters(common(PLAIN, BLANKS))} | "\\\\" [nrtf]'
     rules.by_name["char"] = gbnf.Either((Ref("solid"), Ref("blank")))
     rules.by_name["string"] = gbnf.Then(('"\\""', Ref("text")))
     # The rest of a string, its closing quote included, behind so many blanks.
@@ -83,14 +78,10 @@ def between(item: Expr, least: int, most: int | None) -> Expr:
     return some if least else gbnf.Repeat(some, 0, 1)
 
 
-def _common(one: Ranges, other: Ranges) -> Ranges:
-    return without(one, complement(other))
-
-
 def _characters(ranges: Ranges) -> Expr:
     """Return one of these characters as a string of JSON has it."""
     parts: list[Expr] = []
-    plain = _common(ranges, _PLAIN)
+    plain = common(ranges, PLAIN)
     if len(plain) == 1 and plain[0][0] == plain[0][1]:
         parts.append(literal(chr(plain[0][0])))
     elif plain:
@@ -118,9 +109,9 @@ def _expression(pattern: Expression) -> Expr:
         return gbnf.Repeat(_expression(part), least, most)
     if not isinstance(part, Chars):
         return gbnf.Repeat(_expression(part), least, least + _MAX_REPEATED)
-    solid, blank = without(part.ranges, _BLANKS), _common(part.ranges, _BLANKS)
+    solid, blank = without(part.ranges, BLANKS), common(part.ranges, BLANKS)
     blanks = gbnf.Repeat(_characters(blank), 0, MAX_BLANKS)
-    if not _common(solid, _WRITABLE):
+    if not common(solid, WRITABLE):
         return gbnf.Repeat(_characters(blank), least, least + MAX_BLANKS)
     rest = gbnf.Then((gbnf.Repeat(gbnf.Then((blanks, _characters(solid))), 0, None), blanks))
     return gbnf.Then((gbnf.Repeat(_characters(part.ranges), least, least), rest))
@@ -129,7 +120,7 @@ def _expression(pattern: Expression) -> Expr:
 def _may_be_blank(pattern: Expression) -> bool:
     """Whether blanks alone, at least one, match."""
     if isinstance(pattern, Chars):
-        return bool(_common(pattern.ranges, _BLANKS))
+        return bool(common(pattern.ranges, BLANKS))
     if isinstance(pattern, Repeat):
         return pattern.most != 0 and _may_be_blank(pattern.part)
     if isinstance(pattern, Either):
@@ -157,18 +148,18 @@ def strings(rules: Rules, name: str, parts: Sequence[tuple[Automaton, bool]]) ->
     Raises:
         AutomatonError: It takes too many states.
     """
-    everything = Automaton((((_WRITABLE, 0),),), (True,))
+    everything = Automaton((((WRITABLE, 0),),), (True,))
     automaton = product([(everything, True), *parts]).trimmed()
     if automaton is None:
         return None
     free = {
         state
         for state, steps in enumerate(automaton.steps)
-        if automaton.accepting[state] and steps == ((_WRITABLE, state),)
+        if automaton.accepting[state] and steps == ((WRITABLE, state),)
     }
     if _repeats_blanks(automaton, free):
         runs = Automaton(
-            tuple((*(((_BLANKS, n + 1),) if n < _RUN else ()), (complement(_BLANKS), 0)) for n in range(_RUN + 1)),
+            tuple((*(((BLANKS, n + 1),) if n < _RUN else ()), (complement(BLANKS), 0)) for n in range(_RUN + 1)),
             (True,) * (_RUN + 1),
         )
         automaton = product([(automaton, True), (runs, True)]).trimmed()
@@ -189,7 +180,7 @@ _RUN = 16
 def _repeats_blanks(automaton: Automaton, free: set[int]) -> bool:
     """Whether blanks alone lead from a state to itself."""
     links = {
-        state: [target for ranges, target in steps if target not in free and _common(ranges, _BLANKS)]
+        state: [target for ranges, target in steps if target not in free and common(ranges, BLANKS)]
         for state, steps in enumerate(automaton.steps)
         if state not in free
     }

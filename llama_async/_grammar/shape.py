@@ -11,10 +11,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from ._schema_numbers import Interval
-from ._schema_values import equal, identity, is_of_type
+from .numbers import Interval
+from .values import equal, identity, is_of_type
 
-__all__ = ["ANY", "ArrayFact", "Child", "Contains", "ObjectFact", "Part", "Shape", "bound"]
+__all__ = ["ANY", "ArrayFact", "Child", "Contains", "ObjectFact", "Part", "Shape", "Shapes", "bound"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,14 @@ class ObjectFact:
     additional: Part | None = None
     unless: tuple[ObjectFact, ...] = ()
     lists: bool = True
+
+    def speaks(self, matching: set[str], key: str | None) -> bool:
+        """Whether it says something of a member, as for `Shape.member`."""
+        return (
+            (key is not None and key in self.properties)
+            or any(pattern in matching for pattern, _ in self.patterns)
+            or self.additional is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,41 @@ class Shape:
             values = [value for value in self.values if identity(value) in same]
         return replace(self, values=tuple(values), is_typed=True)
 
+    def silenced(self, n_objects: int, n_arrays: int) -> Shape:
+        """Return the shape with what was said since so many facts not said to `unevaluated*`."""
+        return replace(
+            self,
+            objects=self.objects[:n_objects] + tuple(replace(fact, lists=False) for fact in self.objects[n_objects:]),
+            arrays=self.arrays[:n_arrays] + tuple(replace(fact, lists=False) for fact in self.arrays[n_arrays:]),
+        )
+
+    def item(self, index: int) -> Child:
+        """Return what an item satisfies."""
+        parts: list[Part] = []
+        for fact in self.arrays:
+            if index < len(fact.first):
+                parts.append(fact.first[index])
+            elif fact.rest is not None:
+                parts.append(fact.rest)
+        return tuple(parts)
+
+    def member(self, matching: set[str], key: str | None) -> Child:
+        """Return what a member satisfies, by the patterns that its name matches.
+
+        Args:
+            matching: The patterns.
+            key: Its name, `None` for any that is not listed.
+        """
+        parts: list[Part] = []
+        for fact in self.objects:
+            mine = [part for pattern, part in fact.patterns if pattern in matching]
+            if key is not None and key in fact.properties:
+                mine.append(fact.properties[key])
+            if not mine and fact.additional is not None and not any(one.speaks(matching, key) for one in fact.unless):
+                mine = [fact.additional]
+            parts += mine
+        return tuple(parts)
+
     def candidates(self) -> list[Any]:
         """Return the listed values that its types, bounds and lengths allow; nothing deeper is looked at."""
         assert self.values is not None
@@ -229,6 +272,9 @@ class Shape:
                 return False
             return not self.absent.intersection(self.required)
         return True
+
+
+Shapes = list[Shape]
 
 
 def _type_name(value: object) -> str:

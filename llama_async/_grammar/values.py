@@ -5,13 +5,16 @@ Each function takes a schema without annotations and returns it in the words tha
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ._errors import shown
-from ._pattern import FORMATS, PatternError, translate
+from llama_async._errors import shown
+
+from .formats import FORMATS
+from .pattern import PatternError, translate
 
 __all__ = [
     "ANNOTATIONS",
@@ -23,6 +26,7 @@ __all__ = [
     "TooLarge",
     "both_properties",
     "common_types",
+    "compact",
     "count",
     "enumeration",
     "equal",
@@ -283,6 +287,11 @@ def identity(value: object) -> object:
     if isinstance(value, dict):
         return ("object", frozenset((key, identity(item)) for key, item in value.items()))
     return (isinstance(value, bool), value)
+
+
+def compact(value: object) -> str:
+    """Return a value's JSON as grammars have it: with no white space."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def is_outside(value: object, schema: Schema) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ._gbnf import NOTHING, Either, Expr, Ref, Repeat, Rules, Then
-from ._grammar_text import SPACE
+from .gbnf import NOTHING, Either, Expr, Ref, Repeat, Rules, Then
+from .text import SPACE
 
 __all__ = ["Between", "Hits", "Limits", "Member", "MembersError", "containing"]
 
