@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ._errors import ClientClosedError as ClientClosedError
     from ._errors import ConflictError as ConflictError
     from ._errors import ContentFilterFinishReasonError as ContentFilterFinishReasonError
+    from ._errors import DownloadError as DownloadError
     from ._errors import EventLoopError as EventLoopError
     from ._errors import ForkedError as ForkedError
     from ._errors import InternalServerError as InternalServerError
@@ -69,6 +70,7 @@ _EXPORTS = {
         "ClientClosedError",
         "ConflictError",
         "ContentFilterFinishReasonError",
+        "DownloadError",
         "EventLoopError",
         "ForkedError",
         "InternalServerError",
@@ -107,6 +109,7 @@ __all__ = [
     "ClientClosedError",
     "ConflictError",
     "ContentFilterFinishReasonError",
+    "DownloadError",
     "EventLoopError",
     "ForkedError",
     "InternalServerError",

@@ -14,6 +14,7 @@ from typing_extensions import Self
 from ._abi import ModelStats
 from ._errors import BASE_URL, BadRequestError, ClientClosedError, OptionError
 from ._parameters import timeout_seconds
+from ._pretrained import Pretrained, fetched_model
 from ._registry import Registry
 from ._store import completion_store
 from ._types import NotGiven, not_given
@@ -31,6 +32,7 @@ from .resources import (
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
     from types import TracebackType
 
     import openai
@@ -217,6 +219,60 @@ class AsyncLlama:
         self._custom_query = dict(default_query or {})
         self._store = completion_store(store, store_limit, store_limit_bytes)
         self._registry.attach(self, self._closed_by)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_id: str,
+        filename: str | None = None,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        on_download: Callable[[int, int | None], object] | None = None,
+        **options: Any,
+    ) -> Pretrained[Self]:
+        """Return a client of a model of the Hugging Face hub, which is fetched unless it is in the cache.
+
+            async with AsyncLlama.from_pretrained("owner/repo", filename="*Q4_K_M.gguf") as client:
+
+        The result is awaited for the client, or entered with `async with`. The model is verified by its hash; what was
+        cut goes on where it ended. The cache is the one of the hub's own tools, and so are the environment variables:
+        `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`. Without network the cached model is
+        used.
+        Cancelling ends the transfer, and keeps what came.
+
+        Args:
+            repo_id: `"owner/repo"`, or `"owner/repo:Q4_K_M"`.
+            filename: Path, glob, or name of a quantization of one GGUF model; all parts of a split one come. Default:
+                the only one there is, else the usual quantization (`Q4_K_M`, then what is next to it).
+            revision: Branch, tag or commit.
+            token: Instead of `HF_TOKEN`; `""`: none.
+            cache_dir: Instead of `HF_HUB_CACHE`.
+            local_files_only: Use the cache alone.
+            on_download: Called in the downloading thread with the bytes that are there, and their number if it is
+                known. Raising from it ends the transfer.
+            options: As the constructor's.
+
+        Raises:
+            DownloadError: The model cannot be had.
+            OptionError: An argument has a wrong type or value.
+        """
+
+        def fetched(is_cancelled: Callable[[], bool]) -> Path:
+            return fetched_model(
+                repo_id,
+                filename,
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                on_download=on_download,
+                is_cancelled=is_cancelled,
+            )
+
+        return Pretrained(fetched, lambda path: cls(path, **options))
 
     def copy(
         self,

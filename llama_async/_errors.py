@@ -30,6 +30,7 @@ __all__ = [
     "ClientClosedError",
     "ConflictError",
     "ContentFilterFinishReasonError",
+    "DownloadError",
     "EventLoopError",
     "ForkedError",
     "InternalServerError",
@@ -54,6 +55,20 @@ __all__ = [
 
 # Where requests would go if there were HTTP; nothing answers there.
 BASE_URL = "http://llama-async.invalid/v1"
+
+
+DownloadErrorCode = Literal[
+    "network",
+    "offline",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "corrupt",
+    "no_space",
+    "server",
+    "cache",
+    "cancelled",
+]
 
 
 class Reply:
@@ -266,6 +281,24 @@ class ModelLoadError(OpenAIError):
         self.path = path
         self.reason = reason
         self.param = param
+
+
+class DownloadError(OpenAIError):
+    """A model could not be fetched, or is not there to be used without the network.
+
+    Args:
+        source: What was asked for: a repository, a URL, a file of either.
+        reason: What is wrong, and what helps.
+        code: `"network"` (no answer), `"offline"` (the network may not be used), `"unauthorized"`, `"forbidden"`
+            (gated, or not this account's), `"not_found"`, `"corrupt"` (not the bytes that were published),
+            `"no_space"`, `"server"` (it answered with a fault), `"cache"` (the cache cannot be written), `"cancelled"`.
+    """
+
+    def __init__(self, source: str, reason: str, *, code: DownloadErrorCode) -> None:
+        super().__init__(f"cannot fetch {source}: {reason}")
+        self.source = source
+        self.reason = reason
+        self.code: DownloadErrorCode = code
 
 
 class StoreError(OpenAIError):

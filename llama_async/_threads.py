@@ -28,14 +28,19 @@ _T = TypeVar("_T")
 _EXIT_TIMEOUT_S = 10
 
 
-async def run_in_thread(function: Callable[[], _T]) -> _T:
-    """Return what `function` returns; raises what it raises. Cancelling does not stop it."""
+async def run_in_thread(function: Callable[[], _T], *, abandon: bool = False) -> _T:
+    """Return what `function` returns; raises what it raises. Cancelling does not stop it.
+
+    Args:
+        function: What to run.
+        abandon: Whether a cancelled task leaves it alone on every event loop; otherwise trio's waits for it.
+    """
     loop = running_loop()
     if isinstance(loop, asyncio.AbstractEventLoop):
         # Not anyio's threads: they end with the loop's main task, and where that never ends (`loop.stop()`, an exit
         # from a callback) the interpreter waits for them for ever. The loop's own executor is told at exit.
         return await loop.run_in_executor(None, function)
-    return await anyio.to_thread.run_sync(function)
+    return await anyio.to_thread.run_sync(function, abandon_on_cancel=abandon)
 
 
 async def let_others_run() -> None:

@@ -12,8 +12,8 @@ import llama_async
 SURFACE = """
 NOT_GIVEN APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError AsyncClient AsyncLlama
 AsyncStream AuthenticationError BadRequestError BaseModel Client ClientClosedError ConflictError
-ContentFilterFinishReasonError EventLoopError ForkedError InternalServerError LengthFinishReasonError Llama
-ModelLoadError ModelStats NoneType NotFoundError NotGiven Omit OpenAIError OptionError PermissionDeniedError
+ContentFilterFinishReasonError DownloadError EventLoopError ForkedError InternalServerError LengthFinishReasonError
+Llama ModelLoadError ModelStats NoneType NotFoundError NotGiven Omit OpenAIError OptionError PermissionDeniedError
 RateLimitError StoreError Stream StreamClosedError Timeout
 UnprocessableEntityError __version__ not_given omit types
 """.split()

@@ -101,6 +101,7 @@ OURS_ALONE = {
     # module level
     "AsyncLlama": "stands for AsyncOpenAI",
     "ClientClosedError": "an APIConnectionError for which the reference raises a bare RuntimeError",
+    "DownloadError": "there is a model to fetch",
     "Llama": "stands for OpenAI",
     "EventLoopError": "an engine belongs to a loop, an HTTP client does not",
     "ForkedError": "an engine has threads, which do not survive a fork",
@@ -115,6 +116,7 @@ OURS_ALONE = {
     "as_openai": "a real openai client where one must be had",
     "count_tokens": "there is a tokenizer",
     "detokenize": "there is a tokenizer",
+    "from_pretrained": "there is a model to fetch",
     "load": "there is a model to load",
     "rerank": "an endpoint of others, in the same style",
     "stats": "there is an engine to look at",

@@ -22,7 +22,7 @@ TARGET = PACKAGE / "_blocking"
 WIDTH = 120
 
 # Methods of AsyncLlama that `_base.BlockingClient` has, or that make no sense in a blocking client.
-CLIENT_BY_HAND = frozenset({"as_openai", "close", "is_closed"})
+CLIENT_BY_HAND = frozenset({"as_openai", "close", "from_pretrained", "is_closed"})
 CLIENT_WITHOUT = frozenset({"aclose"})
 # Attributes that AsyncLlama sets in its constructor, and their types.
 CLIENT_ATTRIBUTES = {

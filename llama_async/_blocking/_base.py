@@ -15,11 +15,13 @@ from llama_async._client import AsyncLlama
 from llama_async._errors import ClientClosedError
 from llama_async._models import add_request_id
 from llama_async._portal import Portal
+from llama_async._pretrained import fetched_model
 from llama_async._stream import AsyncStream
 from llama_async.pagination import AsyncCursorPage, AsyncPage, BaseAsyncPage, SyncCursorPage, SyncPage, make_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import os
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     import httpx
@@ -130,6 +132,35 @@ class BlockingClient:
 
     _wrapped: AsyncLlama
     _portal: Portal
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_id: str,
+        filename: str | None = None,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        on_download: Callable[[int, int | None], object] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return a client of a model of the Hugging Face hub, which is fetched unless it is in the cache.
+
+        Blocks until that is done, else as `AsyncLlama.from_pretrained`. KeyboardInterrupt ends the transfer, and keeps
+        what came.
+        """
+        path = fetched_model(
+            repo_id,
+            filename,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            on_download=on_download,
+        )
+        return cast("Any", cls)(path, **options)  # type: ignore[no-any-return]
 
     def _cover(self, wrapped: AsyncLlama, portal: Portal | None = None) -> None:
         self._wrapped = wrapped
