@@ -44,13 +44,20 @@ __all__ = [
     "StoreError",
     "StreamClosedError",
     "UnprocessableEntityError",
+    "authentication_error",
     "bad_request",
     "completion_not_found",
     "error_from_status",
+    "internal_error",
     "model_not_found",
     "new_request_id",
+    "not_available",
+    "permission_denied",
     "route_error",
     "shown",
+    "too_large",
+    "too_many",
+    "too_slow",
 ]
 
 # Where requests would go if there were HTTP; nothing answers there.
@@ -186,13 +193,13 @@ class BadRequestError(APIStatusError):
 
 
 class AuthenticationError(APIStatusError):
-    """Never raised here; present so that code which catches it keeps working."""
+    """A server's answer to a request without a key; a client never raises it."""
 
     status_code: Literal[401] = 401
 
 
 class PermissionDeniedError(APIStatusError):
-    """Never raised here; present so that code which catches it keeps working."""
+    """A server's answer to a request from where it takes none; a client never raises it."""
 
     status_code: Literal[403] = 403
 
@@ -435,6 +442,44 @@ def completion_not_found(completion_id: str, param: str = "completion_id") -> AP
     """Return the NotFoundError for the id of a completion, or of a message of one, that is not in the store."""
     message = f"nothing is stored under the id {shown(completion_id)}"
     return _reply(_Kind(NotFoundError, 404, "invalid_request_error", None), message, param)
+
+
+def authentication_error(message: str) -> APIStatusError:
+    """Return the AuthenticationError for a request without a key that the server knows."""
+    kind = _Kind(AuthenticationError, 401, "invalid_request_error", "invalid_api_key")
+    return _reply(kind, message, None, {"www-authenticate": "Bearer"})
+
+
+def permission_denied(message: str, code: str) -> APIStatusError:
+    """Return the PermissionDeniedError for a request that the server does not take from there."""
+    return _reply(_Kind(PermissionDeniedError, 403, "invalid_request_error", code), message, None)
+
+
+def too_large(message: str, param: str | None = None) -> APIStatusError:
+    """Return the error for a request that is larger than the server takes."""
+    return _reply(_Kind(APIStatusError, 413, "invalid_request_error", "request_too_large"), message, param)
+
+
+def too_slow(message: str) -> APIStatusError:
+    """Return the error for a request whose body does not come."""
+    return _reply(_Kind(APIStatusError, 408, "invalid_request_error", "request_timeout"), message, None)
+
+
+def too_many(message: str) -> APIStatusError:
+    """Return the RateLimitError for a request beyond what the server takes at a time."""
+    kind = _REPLIES[Status.QUEUE_FULL]
+    return _reply(kind, message, None, {"retry-after": str(_RETRY_AFTER_S)})
+
+
+def not_available(message: str, code: str) -> APIStatusError:
+    """Return the InternalServerError for a server that takes no requests now, and may do so later or elsewhere."""
+    kind = _Kind(InternalServerError, 503, "server_error", code)
+    return _reply(kind, message, None, {"retry-after": str(_RETRY_AFTER_S)})
+
+
+def internal_error(message: str) -> APIStatusError:
+    """Return the InternalServerError for a fault that is nobody's request."""
+    return _reply(_REPLIES[Status.INTERNAL], message, None)
 
 
 def _error_object(kind: _Kind, message: str, param: str | None) -> dict[str, object]:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ._errors import APIConnectionError, OpenAIError, bad_request, new_request_id, route_error, shown
-from ._models import BaseModel
+from ._models import BaseModel, build
 from ._stream import AsyncStream
 from ._types import not_given
-from ._wire import EventStream, error_reply, json_body
+from ._wire import ErrorReply, EventStream, error_reply, json_body
+from .types.token_responses import ApplyTemplateResponse, DetokenizeResponse, TokenizeResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from ._client import AsyncLlama
     from ._types import NotGiven
 
-__all__ = ["HTTPReply", "HTTPRequest", "Router"]
+__all__ = ["HTTPReply", "HTTPRequest", "LookAt", "Router"]
+
+# Looks at a body's parameters; raises what they are refused with.
+LookAt = Callable[[Mapping[str, Any]], None]
 
 # Parameters of the methods that are about the call, not the request: no body may set them.
 _NOT_IN_BODY = frozenset({"extra_headers", "extra_query", "extra_body", "timeout"})
@@ -71,6 +75,8 @@ class _Route:
         path_parameter: What the path's variable part is called there.
         query: The query's parameters and how each is read.
         has_body: Whether the body has parameters.
+        names: What parameters of the body are called there, where other servers' names for them are usual.
+        result: Makes the reply's object of a result that is none.
     """
 
     resource: tuple[str, ...]
@@ -78,6 +84,8 @@ class _Route:
     path_parameter: str | None = None
     query: Mapping[str, Callable[[str, str], object]] = field(default_factory=dict)
     has_body: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    result: Callable[[Any], BaseModel] | None = None
 
 
 def _text(_name: str, value: str) -> str:
@@ -89,6 +97,18 @@ def _integer(name: str, value: str) -> int:
     if not value.removeprefix("-").isdecimal() or len(value) > 20:
         raise bad_request(name, f"{name} is {shown(value)}, but must be an integer")
     return int(value)
+
+
+def _tokens(result: Any) -> BaseModel:
+    return build(TokenizeResponse, tokens=result)
+
+
+def _content(result: Any) -> BaseModel:
+    return build(DetokenizeResponse, content=result)
+
+
+def _prompt(result: Any) -> BaseModel:
+    return build(ApplyTemplateResponse, prompt=result)
 
 
 _PAGE: Mapping[str, Callable[[str, str], object]] = {"after": _text, "limit": _integer, "order": _text}
@@ -109,6 +129,13 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, _Route]] = {
     },
     ("completions",): {"POST": _Route(("completions",), "create", has_body=True)},
     ("embeddings",): {"POST": _Route(("embeddings",), "create", has_body=True)},
+    # openai has none of these four; paths and shapes are those of llama-server.
+    ("rerank",): {"POST": _Route(("rerank",), "__call__", has_body=True)},
+    ("tokenize",): {
+        "POST": _Route(("tokenize",), "__call__", has_body=True, names={"content": "text"}, result=_tokens),
+    },
+    ("detokenize",): {"POST": _Route(("detokenize",), "__call__", has_body=True, result=_content)},
+    ("apply-template",): {"POST": _Route(("apply_template",), "__call__", has_body=True, result=_prompt)},
     ("models",): {"GET": _Route(("models",), "list")},
     ("models", "*"): {
         "GET": _Route(("models",), "retrieve", "model"),
@@ -127,8 +154,13 @@ class Router:
     def __init__(self, client: AsyncLlama) -> None:
         self._client = client
 
-    async def handle(self, request: HTTPRequest) -> HTTPReply:
+    async def handle(self, request: HTTPRequest, look_at: LookAt | None = None) -> HTTPReply:
         """Answer a request. Cancelling the calling task ends the work.
+
+        Args:
+            request: The request.
+            look_at: Called with the parameters of the body, by the names they came under, before any work begins;
+                what it raises is answered.
 
         Returns:
             The reply, also for what is refused or fails.
@@ -139,13 +171,13 @@ class Router:
         """
         started = time.perf_counter()
         try:
-            result = await self._call(request)
+            result = await self._call(request, look_at)
             headers, body = _encoded(result)
             status_code = 200
         except APIConnectionError:
             raise
         except OpenAIError as error:
-            status_code, error_headers, body = error_reply(error)
+            status_code, error_headers, body = self.error_reply(error)
             headers = dict(error_headers)
         if isinstance(body, bytes):
             headers["content-length"] = str(len(body))
@@ -153,7 +185,11 @@ class Router:
         headers["openai-processing-ms"] = str(round(1e3 * (time.perf_counter() - started)))
         return HTTPReply(status_code, headers, body)
 
-    async def _call(self, request: HTTPRequest) -> object:
+    def error_reply(self, error: OpenAIError) -> ErrorReply:
+        """Return the reply for an error. Whoever talks to strangers overrides this: texts name files."""
+        return error_reply(error)
+
+    async def _call(self, request: HTTPRequest, look_at: LookAt | None) -> object:
         route, variable = _find(request)
         method: Any = self._client
         for name in (*route.resource, route.method):
@@ -163,8 +199,12 @@ class Router:
             arguments[route.path_parameter] = variable
         arguments |= _query_arguments(route, request.query)
         if route.has_body:
-            arguments |= _body_arguments(method, request.body, arguments)
-        return await method(**arguments, timeout=request.timeout)
+            values = _parsed(request.body)
+            if look_at is not None:
+                look_at(values)
+            arguments |= _body_arguments(route, method, values, arguments)
+        result = await method(**arguments, timeout=request.timeout)
+        return result if route.result is None else route.result(result)
 
 
 def _find(request: HTTPRequest) -> tuple[_Route, str | None]:
@@ -195,12 +235,16 @@ def _query_arguments(route: _Route, query: Sequence[tuple[str, str]]) -> dict[st
     return arguments
 
 
-def _body_arguments(method: Any, body: bytes, path_arguments: Mapping[str, object]) -> dict[str, Any]:
-    values = _parsed(body)
+def _body_arguments(
+    route: _Route, method: Any, values: Mapping[str, Any], path_arguments: Mapping[str, object]
+) -> dict[str, Any]:
     known, required, takes_extra = _parameters(method.__func__)
     arguments: dict[str, Any] = {}
     extra: dict[str, Any] = {}
-    for name, value in values.items():
+    for given, value in values.items():
+        name = route.names.get(given, given)
+        if name != given and name in values:
+            raise bad_request(name, f"{name} is given twice, also as {given}")
         (arguments if name in known and name not in path_arguments else extra)[name] = value
     for name in required:
         if name not in arguments and name not in path_arguments:

@@ -98,6 +98,15 @@ class Registry:
         return [name for name in self._names if name != _ANY_NAME]
 
     @property
+    def first_names(self) -> list[str]:
+        """One name of each model, the first that it was given."""
+        firsts: dict[Model, str] = {}
+        for name, model in self._names.items():
+            if name != _ANY_NAME:
+                firsts.setdefault(model, name)
+        return list(firsts.values())
+
+    @property
     def only(self) -> Model:
         """The only model.
 

@@ -102,6 +102,10 @@ class AsyncStream(Generic[_T]):
             self._end()
         return delta
 
+    def _has_next(self) -> bool:
+        """Whether `__anext__` would not wait."""
+        return bool(self._ready) or self._exhausted or self._generation.ready()
+
     def _end(self) -> None:
         self._exhausted = True
         if self._response is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ErrorReply", "EventStream", "error_event", "error_object", "error_reply", "json_body"]
 
 _DONE = b"data: [DONE]\n\n"
-_KEPT_HEADERS = ("allow", "retry-after", "x-request-id")
+_KEPT_HEADERS = ("allow", "retry-after", "www-authenticate", "x-request-id")
 
 
 class _Parts(Protocol):
@@ -35,6 +35,8 @@ class _Parts(Protocol):
     async def __anext__(self) -> BaseModel: ...
 
     def _close(self) -> None: ...
+
+    def _has_next(self) -> bool: ...
 
 
 class EventStream:
@@ -46,11 +48,13 @@ class EventStream:
     """
 
     # A class for the reason that `AsyncStream` is one: leaving it early needs no clean-up by the event loop.
-    __slots__ = ("_ended", "_parts")
+    __slots__ = ("_ended", "_error", "_parts")
 
     def __init__(self, parts: _Parts) -> None:
         self._parts = parts
         self._ended = False
+        # Found by `batch` behind events that it returned.
+        self._error: APIConnectionError | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -62,6 +66,9 @@ class EventStream:
             StopAsyncIteration: There is none.
             APIConnectionError: The answer broke off by a timeout, or since the client was closed.
         """
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         if self._ended:
             raise StopAsyncIteration
         try:
@@ -76,6 +83,24 @@ class EventStream:
             self._ended = True
             return error_event(error)
         return b"data: " + json_body(part) + b"\n\n"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to read."""
+        return self._ended and self._error is None
+
+    async def batch(self) -> bytes:
+        """Return the next event and all that can be had without waiting: what one write should hold.
+
+        Raises as `__anext__`; what was read before is returned first.
+        """
+        events = await self.__anext__()
+        while not self._ended and self._error is None and self._parts._has_next():  # noqa: SLF001 (as in `cancel`)
+            try:
+                events += await self.__anext__()
+            except APIConnectionError as error:
+                self._error = error
+        return events
 
     async def aclose(self) -> None:
         """End the request, if it has not ended."""

@@ -56,7 +56,10 @@ RESOURCES = (
 )
 
 # Modules of ours that the reference has not, each with its reason.
-OWN_MODULES = {"types.rerank_response": "`client.rerank`, which openai does not have"}
+OWN_MODULES = {
+    "types.rerank_response": "`client.rerank`, which openai does not have",
+    "types.token_responses": "`client.tokenize` and its kin over HTTP, which openai does not have",
+}
 
 # Names that a module of ours has and the reference has not, each with its reason. None so far.
 EXTRA_NAMES: dict[str, str] = {}
@@ -120,10 +123,16 @@ def normalize(annotation: Any) -> Any:
     if origin in (Union, types.UnionType):
         return ("Union", *map(normalize, args))
     if origin is not None:
-        return (normalize(origin), *map(normalize, args))
+        return (normalize(origin), *map(_normalize_argument, args))
     if inspect.isclass(annotation):
         return _normalize_class(annotation)
     return str(annotation)
+
+
+def _normalize_argument(annotation: Any) -> Any:
+    # Sorted as literals are: typing's cache takes list[int | str] for the list[str | int] that was there before.
+    shape = normalize(annotation)
+    return ("Union", *sorted(shape[1:], key=repr)) if isinstance(shape, tuple) and shape[0] == "Union" else shape
 
 
 def _normalize_class(cls: type) -> Any:

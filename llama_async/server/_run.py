@@ -1,0 +1,253 @@
+"""`run`: the application as a program, under uvicorn: sockets, signals, and slow clients.
+
+What is here is what uvicorn leaves open: it has no limit on how long a request's head may take, lets a second SIGTERM
+pass, and ends requests past the deadline by cancelling them without a word to their clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from llama_async._errors import OptionError
+
+from ._app import Application, create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from ._settings import ServerSettings
+
+__all__ = ["Server", "run"]
+
+_log = logging.getLogger("llama_async.server")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_MOST_HEAD_BYTES = 64 << 10
+# How long ended requests may take to say so to clients that may not read.
+_LAST_WORDS_S = 5
+
+
+def run(settings: ServerSettings, *, on_ready: Callable[[str], object] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; then end in order, or at once when a second one comes.
+
+    Blocks. Signals are handled in the main thread only; elsewhere it serves for ever.
+
+    Args:
+        settings: What to serve, and where.
+        on_ready: Called with the server's URL when it listens and its models are loaded.
+
+    Raises:
+        OptionError: A setting is wrong, or the address cannot be listened at.
+        ModelLoadError: A model cannot be loaded.
+    """
+    Server(settings, on_ready).run()
+
+
+class Server(uvicorn.Server):
+    """One server of an application.
+
+    Args:
+        settings: What to serve, and where. It listens from now on, and answers when `main` runs.
+        on_ready: As for `run`.
+    """
+
+    def __init__(self, settings: ServerSettings, on_ready: Callable[[str], object] | None = None) -> None:
+        if not settings.allowed_hosts and _is_loopback(settings.host):
+            names = (*_LOOPBACK_NAMES, settings.host)
+            settings = settings.model_copy(update={"allowed_hosts": names})
+        self.settings = settings
+        self.application: Application = create_app(settings)
+        self._on_ready = on_ready
+        self._sockets = _listen(settings)
+        super().__init__(_config(self.application, settings))
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._sockets[0].getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (uvicorn's signature)
+        """Do as `main`, in an event loop of its own."""
+        factory = self.config.get_loop_factory()
+        anyio.run(self.main, backend="asyncio", backend_options={"loop_factory": factory} if factory else {})
+
+    async def main(self) -> None:
+        """Listen, load, serve, end."""
+        if not (self.application.has_keys or _is_loopback(self.settings.host)):
+            _log.warning("%s can be reached from elsewhere and asks for no API key (api_keys)", self.url)
+        _log.info("listening at %s", self.url)
+        loading = asyncio.create_task(self._load())
+        try:
+            await self.serve(sockets=self._sockets)
+        finally:
+            loading.cancel()
+            [outcome] = await asyncio.gather(loading, return_exceptions=True)
+            await self.application.client.close()
+        if isinstance(outcome, Exception):
+            raise outcome
+
+    async def _load(self) -> None:
+        try:
+            await self.application.load()
+        except BaseException:
+            self.should_exit = True
+            raise
+        _log.info("ready")
+        if self._on_ready is not None:
+            self._on_ready(self.url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End: say so, stop listening, let answers finish, tell the rest why they do not."""
+        application, settings = self.application, self.settings
+        application.begin_drain()
+        _log.info("ending: %d requests in flight", application.n_requests)
+        if application.n_requests or settings.drain_s:
+            await asyncio.sleep(settings.drain_s)
+        application.stop_accepting()
+        deadline = asyncio.get_running_loop().call_later(settings.shutdown_s, application.end_requests)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            deadline.cancel()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM; not passed on afterwards, unlike uvicorn's: ending in order is a success."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
+        """Begin to end; the second time, end at once."""
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        # Before anything else: whoever sends requests here should look for another place.
+        self.application.begin_drain()
+        self.should_exit = True
+
+
+def _config(application: Application, settings: ServerSettings) -> uvicorn.Config:
+    logs: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
+    level = settings.log_level.upper()
+    logs["loggers"]["llama_async.server"] = {"handlers": ["default"], "level": level, "propagate": False}
+    # What it says is said by us, but for its warnings.
+    logs["loggers"]["uvicorn.error"] = {"level": "WARNING" if level == "INFO" else level}
+    return uvicorn.Config(
+        application,
+        http=_protocol(settings.header_timeout_s),
+        ws="none",
+        lifespan="off",  # `Server.main` loads and closes, so that `/health` answers meanwhile
+        log_config=logs,
+        log_level=None,
+        access_log=settings.access_log,
+        root_path=settings.root_path,
+        server_header=False,
+        timeout_keep_alive=max(1, round(settings.idle_timeout_s)),
+        timeout_graceful_shutdown=round(settings.shutdown_s) + _LAST_WORDS_S,
+        h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
+    )
+
+
+# -- slow clients ------------------------------------------------------------------------------------------------------
+
+
+def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
+    """Return uvicorn's HTTP protocol with limits on how long, and how large, a request's head may be."""
+
+    class Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # (one of two, by what is installed)
+        _head_timer: asyncio.TimerHandle | None = None
+        _n_head_bytes = 0
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._expect_head()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._forget_head()
+                return
+            self._expect_head()
+            self._n_head_bytes += len(data)
+            if self._n_head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The request's head is too long.")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget_head()
+            super().connection_lost(exc)
+
+        def _expect_head(self) -> None:
+            if self._head_timer is None:
+                self._head_timer = self.loop.call_later(header_timeout_s, self._give_up)
+
+        def _forget_head(self) -> None:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+            self._n_head_bytes = 0
+
+        def _give_up(self) -> None:
+            # Nobody waits for a reply to half a request.
+            self.transport.abort()
+
+    return Protocol
+
+
+# -- sockets -----------------------------------------------------------------------------------------------------------
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _listen(settings: ServerSettings) -> list[socket.socket]:
+    """Return a socket at each address that the host stands for; what they accept inherits their options."""
+    host, port = settings.host, settings.port
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            if port == 0 and sockets:
+                break  # a second address would get another port
+            listener = socket.socket(family, kind, protocol)
+            sockets.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                # A peer that vanished, or has stopped reading, holds its connection no longer than this.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * settings.write_timeout_s))
+            listener.bind(address)
+            listener.setblocking(False)
+    except OSError as error:
+        for listener in sockets:
+            listener.close()
+        raise OptionError("host", f"{host}:{port}", f"an address that can be listened at: {error}") from None
+    return sockets

@@ -1,0 +1,219 @@
+"""The server over real sockets: its routes, its bytes, openai's own clients."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from serving import Running, read_all, read_until, serving
+from support import ENDLESS, QUESTION
+
+BODY: dict[str, Any] = {
+    "model": "default", "messages": QUESTION, "max_tokens": 4, "temperature": 0, "ignore_eos": True,
+}  # fmt: skip
+UNENDING = {**ENDLESS, **ENDLESS["extra_body"], "stream": True}
+del UNENDING["extra_body"]
+
+
+@pytest.fixture(scope="module")
+def server(model_path: Path) -> Iterator[Running]:
+    with serving(model_path, alias=["org/name"]) as running:
+        yield running
+
+
+@pytest.fixture
+def http(server: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
+
+
+def until(condition: Any, *, timeout_s: float = 30) -> float:
+    """Return after how many seconds the condition held."""
+    started = time.perf_counter()
+    while not condition():
+        assert time.perf_counter() - started < timeout_s
+        time.sleep(0.002)
+    return time.perf_counter() - started
+
+
+# -- whole answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+def test_every_route(http: httpx.Client, prefix: str) -> None:
+    chat = http.post(f"{prefix}/chat/completions", json=BODY)
+    assert chat.status_code == 200
+    assert chat.headers["content-type"] == "application/json"
+    assert chat.headers["x-request-id"].startswith("req_")
+    assert int(chat.headers["openai-processing-ms"]) >= 0
+    assert chat.json()["usage"]["completion_tokens"] == 4
+    text = http.post(f"{prefix}/completions", json={"model": "default", "prompt": "One, two,", "max_tokens": 3})
+    assert text.json()["object"] == "text_completion"
+    vectors = http.post(f"{prefix}/embeddings", json={"model": "default", "input": ["a", "b"]})
+    assert [entry["index"] for entry in vectors.json()["data"]] == [0, 1]
+    models = http.get(f"{prefix}/models").json()
+    assert models["object"] == "list"
+    assert {"default", "org/name"} <= {model["id"] for model in models["data"]}
+    assert http.get(f"{prefix}/models/org%2Fname").json()["id"] == "org/name"
+    tokens = http.post(f"{prefix}/tokenize", json={"content": "hello world"}).json()["tokens"]
+    assert http.post(f"{prefix}/tokenize", json={"text": "hello world"}).json()["tokens"] == tokens
+    assert http.post(f"{prefix}/detokenize", json={"tokens": tokens}).json() == {"content": "hello world"}
+    prompt = http.post(f"{prefix}/apply-template", json={"messages": QUESTION}).json()["prompt"]
+    assert "What is the capital of France?" in prompt
+    # This model has no rank head.
+    rank = http.post(f"{prefix}/rerank", json={"model": "default", "query": "a", "documents": ["b"]})
+    assert (rank.status_code, rank.json()["error"]["param"]) == (400, "model")
+    assert http.get(f"{prefix}/health").json() == {"status": "ok"}
+    assert http.get(f"{prefix}/health/live").json() == {"status": "ok"}
+    assert http.get(f"{prefix}/health/ready").json() == {"status": "ready"}
+    assert "llama_async_slots" in http.get(f"{prefix}/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status_code", "param", "code"),
+    [
+        ("POST", "/v1/chat/completions", {"model": "default"}, 400, "messages", None),
+        ("POST", "/v1/chat/completions", {**BODY, "temperature": "hot"}, 400, "temperature", None),
+        ("POST", "/v1/chat/completions", {**BODY, "nonsense": 1}, 400, "nonsense", None),
+        ("POST", "/v1/chat/completions", {**BODY, "model": "gpt-5"}, 404, "model", "model_not_found"),
+        ("POST", "/v1/chat/completions", {**BODY, "max_tokens": 5000}, 400, "messages", "context_length_exceeded"),
+        ("POST", "/v1/tokenize", {"content": "a", "text": "a"}, 400, "text", None),
+        ("POST", "/v1/chat/completions", b"{", 400, None, None),
+        ("POST", "/v1/responses", {}, 404, None, "unknown_url"),
+        ("PUT", "/v1/chat/completions", {}, 405, None, "method_not_allowed"),
+        ("GET", "/v1/embeddings", None, 405, None, "method_not_allowed"),
+        ("GET", "/v1/models/other", None, 404, "model", "model_not_found"),
+    ],
+)
+def test_errors(
+    http: httpx.Client, method: str, path: str, body: Any, status_code: int, param: str | None, code: str | None
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    reply = http.request(method, path, content=content)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["code"]) == (status_code, param, code)
+    assert sorted(error) == ["code", "message", "param", "type"]
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["x-request-id"].startswith("req_")
+
+
+def test_connections_are_kept(http: httpx.Client) -> None:
+    for _ in range(3):
+        assert http.post("/v1/tokenize", json={"content": "a"}).status_code == 200
+    with httpx.Client(base_url=http.base_url) as one:
+        ports = set()
+        for _ in range(3):
+            reply = one.get("/health", extensions={"trace": lambda *_: None})
+            ports.add(reply.extensions["network_stream"].get_extra_info("client_addr"))
+        assert len(ports) == 1
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_byte_by_byte(server: Running) -> None:
+    body = {**BODY, "stream": True, "stream_options": {"include_usage": True}}
+    with server.send("/v1/chat/completions", body, headers="connection: close\r\n") as connection:
+        head, _, rest = read_all(connection).partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    assert lines[0] == "http/1.1 200 ok"
+    assert "content-type: text/event-stream; charset=utf-8" in lines
+    assert "cache-control: no-cache" in lines
+    assert any(line.startswith("x-request-id: req_") for line in lines)
+    assert any(line.startswith("openai-processing-ms: ") for line in lines)
+    events = unchunked(rest).decode().split("\n\n")
+    assert events[-2:] == ["data: [DONE]", ""]
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
+    assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert chunks[-2]["choices"][0]["finish_reason"] == "length"
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["completion_tokens"] == 4
+    assert all(chunk["usage"] is None for chunk in chunks[:-1])
+    assert len({chunk["id"] for chunk in chunks}) == 1
+
+
+def unchunked(data: bytes) -> bytes:
+    parts = []
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        n = int(size, 16)
+        parts.append(data[:n])
+        assert data[n : n + 2] == b"\r\n"
+        data = data[n + 2 :]
+        if n == 0:
+            assert not data
+    return b"".join(parts)
+
+
+def test_a_refused_stream_is_no_stream(http: httpx.Client) -> None:
+    reply = http.post("/v1/chat/completions", json={**BODY, "stream": True, "temperature": -1})
+    assert reply.status_code == 400
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json()["error"]["param"] == "temperature"
+
+
+def test_a_client_that_leaves_frees_its_sequence(server: Running) -> None:
+    took_s = []
+    for _ in range(5):
+        connection = server.send("/v1/chat/completions", UNENDING)
+        assert b"data: " in read_until(connection, b"data: ")
+        assert not server.is_idle()
+        connection.close()
+        took_s.append(until(server.is_idle, timeout_s=5))
+    assert min(took_s) < 0.1
+
+
+def test_a_client_that_leaves_before_the_answer_frees_its_sequence(server: Running) -> None:
+    connection = server.send("/v1/chat/completions", {**UNENDING, "stream": False})
+    until(lambda: not server.is_idle())
+    connection.close()
+    until(server.is_idle, timeout_s=5)
+
+
+# -- openai's own clients ----------------------------------------------------------------------------------------------
+
+
+def test_openais_client(server: Running) -> None:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+        answer = client.chat.completions.create(**BODY_FOR_CLIENT)
+        assert answer.usage
+        assert answer.usage.completion_tokens == 4
+        assert answer._request_id
+        stream = client.chat.completions.create(**BODY_FOR_CLIENT, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == answer.choices[0].message.content
+        # Asked for in base64, as that client does by itself.
+        vector = client.embeddings.create(model="default", input="a").data[0].embedding
+        assert all(isinstance(number, float) for number in vector)
+        assert {model.id for model in client.models.list()} >= {"default", "org/name"}
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.chat.completions.create(**{**BODY_FOR_CLIENT, "temperature": 9})
+        assert caught.value.param == "temperature"
+        assert caught.value.request_id
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(**{**BODY_FOR_CLIENT, "model": "other"})
+
+
+@pytest.mark.anyio
+async def test_openais_async_client(server: Running, anyio_backend: Any) -> None:
+    async with openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0) as client:
+        async with client.chat.completions.stream(**BODY_FOR_CLIENT) as stream:
+            kinds = {event.type async for event in stream}
+        assert "content.delta" in kinds
+        assert stream.current_completion_snapshot.choices[0].finish_reason == "length"
+
+
+BODY_FOR_CLIENT: dict[str, Any] = {
+    "model": "default",
+    "messages": QUESTION,
+    "max_tokens": 4,
+    "temperature": 0,
+    "extra_body": {"ignore_eos": True, "cache_prompt": False},
+}
+
+ONLY_ASYNCIO = True
