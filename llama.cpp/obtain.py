@@ -43,7 +43,11 @@ CARRIED = (
     "include",
     "models/templates",
     "src",
+    "tests/test-chat.cpp",  # whose generations our generations_test reads, with the headers that it includes
     "tools/mtmd",
+    "tools/server/server-chat.h",
+    "tools/server/server-common.h",
+    "tools/server/server-http.h",
     "vendor",
 )
 
@@ -168,6 +172,7 @@ def carry(source: Path) -> None:
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name)
         else:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, target / name)
     (target / "PIN").write_text(pin()[1] + "\n", "ascii")
 
