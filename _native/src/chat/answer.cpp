@@ -164,7 +164,7 @@ void AnswerParser::update(bool final, std::vector<AnswerPart> & parts) {
     }
     running_ = nullptr;
     common_chat_msg message;
-    if (!parse(raw_, final, message)) {
+    if (!parse(raw_, final, message) && !(final && parse_trimmed(message))) {
         if (final) {
             send_rest(reach(n_sent_).said, parts);
         }
@@ -251,6 +251,12 @@ bool AnswerParser::parse(const std::string & text, bool final, common_chat_msg &
     } catch (const std::exception &) {
         return false; // of a partial text that is usual
     }
+}
+
+// Some parsers take no white space behind calls, as a template that ends its turns on a line of their own has it.
+bool AnswerParser::parse_trimmed(common_chat_msg & message) const {
+    const size_t end = raw_.find_last_not_of(" \t\r\n") + 1;
+    return end != 0 && end != raw_.size() && parse(raw_.substr(0, end), true, message) && !message.tool_calls.empty();
 }
 
 // Whether all that is out already is the beginning of `message`.

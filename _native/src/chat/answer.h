@@ -66,6 +66,7 @@ class AnswerParser {
 
   private:
     bool parse(const std::string & text, bool final, common_chat_msg & message) const;
+    bool parse_trimmed(common_chat_msg & message) const;
     bool run_on(std::vector<AnswerPart> & parts);
     void see_whether_running();
     void send(const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);

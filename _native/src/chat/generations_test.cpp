@@ -179,18 +179,6 @@ const Difference * difference_of(const Generation & generation) {
     return nullptr;
 }
 
-// Some of `all`, in order.
-std::vector<size_t> some_of(const std::vector<size_t> & all, std::mt19937 & random) {
-    std::vector<size_t> some;
-    const unsigned share = 2 + random() % 12;
-    for (const size_t cut : all) {
-        if (random() % share == 0) {
-            some.push_back(cut);
-        }
-    }
-    return some;
-}
-
 // Runs of letters and digits, with how often each stands in `text`.
 void count_words(const std::string & text, std::map<std::string, int> & words) {
     std::string word;
@@ -334,7 +322,7 @@ TEST(every_split_of_every_generation_reads_as_the_whole) {
             splits.push_back({ cut });
         }
         for (int i = 0; i < 8; ++i) {
-            splits.push_back(some_of(ends, random));
+            splits.push_back(la::testing::some_of(ends, random));
         }
         n_splits += splits.size();
         for (const auto & split : splits) {
@@ -380,7 +368,7 @@ TEST(a_generation_that_is_cut_doubled_or_spliced_loses_nothing) {
         for (const auto & bad : texts) {
             ++n_texts;
             const auto ends = la::testing::character_ends(bad);
-            for (const auto & split : { std::vector<size_t>(), n_texts % 4 == 0 ? ends : some_of(ends, random) }) {
+            for (const auto & split : { std::vector<size_t>(), n_texts % 4 == 0 ? ends : la::testing::some_of(ends, random) }) {
                 const Read read = la::testing::read(generation.format, bad, split);
                 const auto said = words_of(read);
                 std::string lost;

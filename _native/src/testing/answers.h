@@ -3,6 +3,7 @@
 
 #include "chat/answer.h"
 
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,6 +76,18 @@ inline std::vector<size_t> character_ends(const std::string & text) {
         }
     }
     return ends;
+}
+
+// Some of `all`, in order.
+inline std::vector<size_t> some_of(const std::vector<size_t> & all, std::mt19937 & random) {
+    std::vector<size_t> some;
+    const unsigned share = 2 + random() % 12;
+    for (const size_t cut : all) {
+        if (random() % share == 0) {
+            some.push_back(cut);
+        }
+    }
+    return some;
 }
 
 } // namespace la::testing
