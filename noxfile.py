@@ -54,6 +54,27 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def page(session: nox.Session) -> None:
+    """The chat page in headless Chromium: Debian's package `chromium`, or the program that CHROMIUM names."""
+    programs = [os.environ.get("CHROMIUM"), shutil.which("chromium"), shutil.which("chromium-browser")]
+    if not any(programs):
+        session.error("there is no Chromium: apt-get install chromium, or set CHROMIUM to where one is")
+    install_wheel(session, "test", "page")
+    fetch_model(session)
+    session.run("pytest", "tests/test_page.py", *session.posargs)
+
+
+@nox.session
+def node(session: nox.Session) -> None:
+    """openai's package for Node.js and the Vercel AI SDK against the server."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        session.skip("there is no Node.js: it needs node (20 or newer) and npm")
+    install_wheel(session, "test")
+    fetch_model(session)
+    session.run("pytest", "tests/test_node.py", *session.posargs, env={"LLAMA_ASYNC_NODE": str(BUILD / "node")})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff, and the layers by import-linter."""
     session.install(*group("lint"))

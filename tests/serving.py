@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -105,3 +106,12 @@ def read_all(connection: socket.socket) -> bytes:
     while part := connection.recv(65536):
         data += part
     return data
+
+
+def until(condition: Callable[[], bool], *, timeout_s: float = 30) -> float:
+    """Return after how many seconds the condition held."""
+    started = time.perf_counter()
+    while not condition():
+        assert time.perf_counter() - started < timeout_s
+        time.sleep(0.002)
+    return time.perf_counter() - started

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from serving import Running, read_all, read_until, serving
+from serving import Running, read_all, read_until, serving, until
 from support import ENDLESS, QUESTION
 
 BODY: dict[str, Any] = {
@@ -31,15 +30,6 @@ def server(model_path: Path) -> Iterator[Running]:
 def http(server: Running) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
-
-
-def until(condition: Any, *, timeout_s: float = 30) -> float:
-    """Return after how many seconds the condition held."""
-    started = time.perf_counter()
-    while not condition():
-        assert time.perf_counter() - started < timeout_s
-        time.sleep(0.002)
-    return time.perf_counter() - started
 
 
 # -- whole answers -----------------------------------------------------------------------------------------------------

@@ -7,8 +7,6 @@ owns its client, which lives as long as the application's lifespan; one made fro
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -23,6 +21,7 @@ from llama_async._wire import error_reply
 from ._endpoint import Endpoint, send_reply
 from ._guard import Guard
 from ._metrics import CONTENT_TYPE, Latencies, Metrics
+from ._page import html_page
 from ._settings import AppSettings, ServerSettings, client_options
 
 if TYPE_CHECKING:
@@ -32,14 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Application", "create_app"]
 
-# What the pages may do: their own code, their own server, nothing else.
-_PAGE_HEADERS = {
-    "content-type": "text/html; charset=utf-8",
-    "content-security-policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
 _JSON = {"content-type": "application/json"}
 
 
@@ -167,8 +158,8 @@ class Application(Starlette):
             return (200 if ready else 503), _JSON, b'{"status":"ready"}' if ready else b'{"status":"not ready"}'
         if path == "/metrics" and settings.metrics:
             return 200, {"content-type": CONTENT_TYPE}, self._metrics.text()
-        if path in {"", "/"} and settings.page and (page := _page()) is not None:
-            return 200, _PAGE_HEADERS, page
+        if path in {"", "/"} and settings.page:
+            return 200, *html_page("page.html")
         return None
 
 
@@ -201,9 +192,3 @@ class _Gate:
             await self._app(scope, receive, send)
             return
         await send_reply(send, *page)
-
-
-@cache
-def _page() -> bytes | None:
-    page = resources.files("llama_async.server").joinpath("page.html")
-    return page.read_bytes() if page.is_file() else None
