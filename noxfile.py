@@ -111,9 +111,19 @@ def tsan(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Search for hostile input: nox -s fuzz -- [SECONDS [TARGET ...]]. libFuzzer with clang, else mutations of ours."""
+    """Search for hostile input: nox -s fuzz -- [SECONDS [TARGET ...]]. libFuzzer with clang, else mutations of ours.
+
+    The target `requests` is hypothesis, from Python through the whole engine.
+    """
     seconds, *names = session.posargs or ["60"]
-    names = names or ["template", "chat", "grammar", "schema", "answer"]
+    names = names or ["template", "chat", "grammar", "schema", "answer", "requests"]
+    if "requests" in names:
+        names.remove("requests")
+        install_wheel(session, "test")
+        examples = {"LLAMA_ASYNC_FUZZ_EXAMPLES": str(int(seconds) * 10)}  # of each of five tests
+        session.run("pytest", "--timeout=0", "tests/test_fuzz.py", env=examples)
+    if not names:
+        return
     clang = {name: shutil.which(name) for name in ("clang", "clang++")}
     libfuzzer = all(clang.values())
     options = ["-DLLAMA_ASYNC_SANITIZE=address", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]

@@ -31,8 +31,8 @@ from ._parameters import (
     sampling_numbers,
     stop_strings,
 )
-from ._response_format import is_large, is_ready, response_grammar
-from ._tools import is_named, tool_options
+from ._response_format import is_ready, response_grammar
+from ._tools import are_ready, is_named, tool_options
 
 __all__ = ["ChatRequest", "chat_request", "takes_long"]
 
@@ -144,7 +144,11 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
 
 def takes_long(parameters: Mapping[str, object]) -> bool:
     """Whether checking these is work for another thread: there is a schema that is new, or large."""
-    return not is_ready(parameters.get("response_format")) or is_large(parameters.get("tools"))
+    return not (
+        is_ready(parameters.get("response_format"))
+        and are_ready(parameters.get("tools"))
+        and are_ready(parameters.get("functions"))
+    )
 
 
 def _check(given: Mapping[str, Any]) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import pydantic
 
 from ._errors import bad_request, shown
-from ._grammar.known import ANY_OBJECT, is_compiled
+from ._grammar.known import ANY_OBJECT, is_compiled, is_large
 
-__all__ = ["is_large", "is_ready", "response_grammar"]
+__all__ = ["is_ready", "response_grammar"]
 
 _PARAM = "response_format"
-_LARGE = 1000  # values, or as many times 64 characters: 1 ms
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -64,24 +63,6 @@ def _grammar(schema: object) -> str:
     from ._grammar.compiler import schema_grammar  # 40 ms that a program without schemas does not pay
 
     return schema_grammar(_asked(schema), _PARAM)
-
-
-def is_large(value: object) -> bool:
-    """Whether reading a value of JSON takes long. Looks at a bounded part of it."""
-    left = _LARGE
-    todo = [value]
-    while todo:
-        item = todo.pop()
-        left -= 1
-        if isinstance(item, str):
-            left -= len(item) >> 6
-        elif isinstance(item, (list, tuple, Mapping)):
-            if len(item) > left:
-                return True
-            todo += item.values() if isinstance(item, Mapping) else item
-        if left < 0:
-            return True
-    return False
 
 
 def _json_schema(wrapper: object) -> str:

@@ -4,19 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType, NoneType
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
 from ._errors import bad_request, shown
 from ._functions import has_functions, parameters_by_tools
+from ._grammar.known import LENIENT, STRICT, is_compiled, is_large
 from ._parameters import boolean
 
-__all__ = ["is_named", "tool_options"]
+if TYPE_CHECKING:
+    from ._grammar.arguments import Arguments
+
+__all__ = ["are_ready", "is_named", "tool_options"]
 
 _MAX_TOOLS = 128
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CHOICES = ("none", "auto", "required")
+_NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({"type": "object", "properties": {}})
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A function that may be called.
+
+    Attributes:
+        name: Its name.
+        told: What the model is told of it.
+        arguments: What its arguments obey.
+        strict: Whether they must, or the request is refused.
+    """
+
+    name: str
+    told: Mapping[str, Any]
+    arguments: Arguments
+    strict: bool
+
+    def options(self) -> dict[str, object]:
+        """Return what the native side gets beside what the model is told (docs/abi.md)."""
+        said = self.arguments
+        by_name = None
+        if said.by_name is not None:
+            by_name = {
+                name: {"rule": one.rule, "free": one.free, "texts": one.texts} for name, one in said.by_name.items()
+            }
+        return {"rule": said.rule, "by_name": by_name, "outline": said.outline, "strict": self.strict}
 
 
 def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
@@ -29,31 +63,53 @@ def tool_options(given: Mapping[str, Any]) -> dict[str, object]:
         BadRequestError: A tool is malformed, its strict schema cannot be enforced, or the choice names one that is not
             there.
     """
+    from ._grammar.compiler import rules_of  # not paid for by programs without tools
+
     of_functions = has_functions(given)
     given = parameters_by_tools(given)
-    tools, schemas, strict = _tools(given.get("tools", ()), "functions[{}]" if of_functions else "tools[{}].function")
-    names = [tool["function"]["name"] for tool in tools]
+    functions = _functions(given.get("tools", ()), "functions[{}]" if of_functions else "tools[{}].function")
     place = "function_call" if of_functions else "tool_choice"
-    choice, allowed = _choice(given.get("tool_choice", "auto"), names, place)
+    choice, allowed = _choice(given.get("tool_choice", "auto"), [function.name for function in functions], place)
     parallel = given.get("parallel_tool_calls")
     if parallel is not None:
         parallel = boolean(given, "parallel_tool_calls")
-    if not tools:
+    if not functions:
         if choice == "required":
             raise bad_request("tool_choice", "tool_choice asks for a call, but tools is empty")
         return {}
-    kept = [index for index, tool in enumerate(tools) if allowed is None or tool["function"]["name"] in allowed]
+    kept = [function for function in functions if allowed is None or function.name in allowed]
     options: dict[str, object] = {
-        "tools": [tools[index] for index in kept],
-        "tool_schemas": [schemas[index] for index in kept],
-        "tool_strict": [strict[index] for index in kept],
+        "tools": [{"type": "function", "function": function.told} for function in kept],
         "tool_choice": choice,
     }
+    if choice != "none":
+        options["tool_rules"] = rules_of(
+            (function.arguments for function in kept), "functions" if of_functions else "tools"
+        )
+        options["tool_arguments"] = [function.options() for function in kept]
     if is_named(given):
         parallel = False  # the one call that was asked for
     if parallel is not None:
         options["parallel_tool_calls"] = parallel
     return options
+
+
+def are_ready(tools: object) -> bool:
+    """Whether `tool_options` takes no time for these tools, or functions: their schemas are known, and not large."""
+    if isinstance(tools, (str, bytes, Mapping, NoneType)) or not isinstance(tools, Iterable):
+        return True
+    if not isinstance(tools, (list, tuple)) or is_large(tools):
+        return False
+    for tool in tools:
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else tool
+        if not isinstance(function, Mapping):
+            return False
+        parameters = _parameters_of(function)
+        if isinstance(parameters, Mapping) and not is_compiled(
+            parameters, STRICT if function.get("strict") else LENIENT
+        ):
+            return False
+    return True
 
 
 def is_named(given: Mapping[str, Any]) -> bool:
@@ -69,27 +125,22 @@ def _plain(value: object) -> object:
     return value.model_dump(exclude_unset=True) if isinstance(value, pydantic.BaseModel) else value
 
 
-def _tools(tools: object, places: str) -> tuple[list[dict[str, Any]], list[object], list[bool]]:
+def _functions(tools: object, places: str) -> list[_Function]:
     if isinstance(tools, (str, bytes, Mapping, pydantic.BaseModel)) or not isinstance(tools, Iterable):
         raise bad_request("tools", f"tools is {shown(tools)}, but must be a list of tools")
     listed = list(tools)
     if len(listed) > _MAX_TOOLS:
         raise bad_request("tools", f"tools has {len(listed)} entries, but at most {_MAX_TOOLS} are allowed")
-    checked: list[dict[str, Any]] = []
-    schemas: list[object] = []
-    strict: list[bool] = []
+    functions: list[_Function] = []
     names: set[str] = set()
     for index, tool in enumerate(listed):
         place = places.format(index)
-        given = _function_of(f"tools[{index}]", _plain(tool))
-        function, schema = _function(place, given)
-        if function["name"] in names:
-            raise bad_request(f"{place}.name", f"{place}.name is {function['name']}, as that of another function")
-        names.add(function["name"])
-        checked.append({"type": "function", "function": function})
-        schemas.append(schema)
-        strict.append(isinstance(given, Mapping) and given.get("strict") is True)
-    return checked, schemas, strict
+        function = _function(place, _function_of(f"tools[{index}]", _plain(tool)))
+        if function.name in names:
+            raise bad_request(f"{place}.name", f"{place}.name is {function.name}, as that of another function")
+        names.add(function.name)
+        functions.append(function)
+    return functions
 
 
 def _function_of(place: str, tool: object) -> object:
@@ -105,8 +156,9 @@ def _function_of(place: str, tool: object) -> object:
     return _plain(tool.get("function"))
 
 
-def _function(place: str, function: object) -> tuple[dict[str, Any], object]:
-    """Return a function as the model is told of it, and the schema that its arguments obey."""
+def _function(place: str, function: object) -> _Function:
+    from ._grammar.compiler import arguments_of
+
     if not isinstance(function, Mapping):
         raise bad_request(place, f"{place} is {shown(function)}, but must be an object with a name")
     for key in function:
@@ -120,16 +172,16 @@ def _function(place: str, function: object) -> tuple[dict[str, Any], object]:
     strict = function.get("strict")
     if not isinstance(strict, (bool, type(None))):
         raise bad_request(f"{place}.strict", f"{place}.strict is {shown(strict)}, but must be a boolean")
-    parameters = function.get("parameters")
-    if parameters is None or parameters == {}:
-        parameters = {"type": "object", "properties": {}}
-    from ._grammar.rewriter import enforceable_schema  # not paid for by programs without tools
-
+    parameters = _parameters_of(function)
     # Without strict the schema is kept to as far as that is possible.
-    schema = dict(enforceable_schema(parameters, f"{place}.parameters", lenient=not strict, described=True))
-    if schema.get("type") != "object" and "$ref" not in schema:
-        raise bad_request(f"{place}.parameters", f"{place}.parameters must be the schema of an object")
-    return {"name": name, "description": description or "", "parameters": parameters}, schema
+    arguments = arguments_of(parameters, f"{place}.parameters", lenient=not strict)
+    told = {"name": name, "description": description or "", "parameters": parameters}
+    return _Function(name, told, arguments, strict is True)
+
+
+def _parameters_of(function: Mapping[str, Any]) -> object:
+    parameters = function.get("parameters")
+    return _NO_PARAMETERS if parameters is None or parameters == {} else parameters
 
 
 def _choice(choice: object, names: list[str], place: str) -> tuple[str, set[str] | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -21,14 +22,12 @@ _PROMPT = [{"role": "user", "content": "Give a short example, as JSON."}]
 
 @dataclass
 class Answers:
-    """How many answers ended by themselves, and which of these do not satisfy their schema."""
+    """How many answers ended by themselves, under which schemas, and which of these do not satisfy them."""
 
     n: int = 0
     n_completed: int = 0
-    wrong: list[tuple[str, str]] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.wrong = []
+    completed_under: set[str] = field(default_factory=set)
+    wrong: list[tuple[str, str]] = field(default_factory=list)
 
 
 def is_accepted(case: Case) -> bool:
@@ -40,11 +39,15 @@ def is_accepted(case: Case) -> bool:
 
 
 def validator(schema: Any) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+    """By decimal arithmetic: in binary 0.07 is no multiple of 0.01."""
+    exact = json.loads(json.dumps(schema), parse_float=Decimal)
+    return jsonschema.Draft202012Validator(exact, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
 
 
-async def answers(client: AsyncLlama, cases: Sequence[Case], *, max_tokens: int, n_at_once: int = 4) -> Answers:
-    """Ask for one answer a schema and temperature, several at once."""
+async def answers(
+    client: AsyncLlama, cases: Sequence[Case], *, max_tokens: int, n: int = 1, n_at_once: int = 4
+) -> Answers:
+    """Ask for so many hot answers a schema, and a cold one, several requests at once."""
     result = Answers()
     limiter = anyio.CapacityLimiter(n_at_once)
 
@@ -56,19 +59,22 @@ async def answers(client: AsyncLlama, cases: Sequence[Case], *, max_tokens: int,
                 response_format={"type": "json_schema", "json_schema": {"name": "suite", "schema": case.schema}},
                 temperature=temperature,
                 seed=seed,
+                n=n if temperature else 1,
                 max_tokens=max_tokens,
                 extra_body={"top_k": 0, "min_p": 0},
             )
-        choice = completion.choices[0]
-        result.n += 1
-        if choice.finish_reason != "stop":
-            return
-        result.n_completed += 1
-        content = choice.message.content or ""
-        try:
-            validator(case.schema).validate(json.loads(content))
-        except (ValueError, jsonschema.ValidationError):
-            result.wrong.append((case.name, content))
+        check = validator(case.schema)
+        for choice in completion.choices:
+            result.n += 1
+            if choice.finish_reason != "stop":
+                continue
+            result.n_completed += 1
+            result.completed_under.add(case.name)
+            content = choice.message.content or ""
+            try:
+                check.validate(json.loads(content, parse_float=Decimal))
+            except (ValueError, jsonschema.ValidationError):
+                result.wrong.append((case.name, content))
 
     async with anyio.create_task_group() as tasks:
         for index, case in enumerate(cases):

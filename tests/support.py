@@ -48,8 +48,9 @@ def stats(client: AsyncLlama) -> dict[str, int | float]:
 
 
 def is_idle(client: AsyncLlama) -> bool:
+    """Whether nothing runs, waits, or is about to end: a request gives its slot back before its end is posted."""
     now = stats(client)
-    return now["n_running"] == 0 and now["n_queued"] == 0
+    return now["n_running"] == 0 and now["n_queued"] == 0 and now["n_ended"] == now["n_requests"]
 
 
 async def gather(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:

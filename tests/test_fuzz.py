@@ -1,6 +1,6 @@
 """Inputs that nobody would write: an answer or a BadRequestError that names its parameter, never anything else.
 
-The same examples each time; `LLAMA_ASYNC_FUZZ_EXAMPLES=5000` draws so many new ones a test (`nox -s fuzz`).
+The same examples each time; `nox -s fuzz` sets LLAMA_ASYNC_FUZZ_EXAMPLES, which draws so many new ones a test.
 """
 
 from __future__ import annotations

@@ -1,49 +1,38 @@
-"""Patterns written anew accept no string that the pattern refuses, and name what they cannot express."""
+"""Patterns are read as both dialects have them, and name what they cannot express."""
 
 from __future__ import annotations
 
 import pytest
 
+from llama_async._grammar.automaton import determined
 from llama_async._grammar.formats import FORMATS
-from llama_async._grammar.pattern import PatternError, translate
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "least", "most"),
-    [
-        ("^abc$", "^abc$", 3, 3),
-        (r"^\d{3}$", "^([0-9]){3,3}$", 3, 3),
-        ("^a+$", "^(a)+$", 1, None),
-        ("^(ab|c)?$", "^((ab|c))?$", 0, 2),
-        (r"^a\.b$", r"^a(\.)b$", 3, 3),
-        ('^"$', r'^(\\")$', 1, 1),
-        (r"^\\$", r"^(\\\\)$", 1, 1),
-        (r"^\n$", r"^(\\n)$", 1, 1),
-        ("^$", "^$", 0, 0),
-        ("^(?:a|b)*?$", "^((a|b))*$", 0, None),
-    ],
-)
-def test_written_anew(pattern: str, text: str, least: int, most: int | None) -> None:
-    translated = translate(pattern)
-    assert translated.text == text
-    assert (translated.min_length, translated.max_length) == (least, most)
-
-
-def test_a_class_leaves_out_what_ends_a_json_string() -> None:
-    plain = r"[\u0020-\u0021\u0023-\u005B\u005D-\u007E\u0080-\u2027\u202A-\uD7FF\uE000-\U0010FFFF]"
-    assert translate("^.$").text == f"^{plain}$"
-    negated = translate("^[^x]$").text
-    assert '"' not in negated
-    assert r"\u0022" not in negated
-    assert r"\u005C" not in negated
+from llama_async._grammar.pattern import PatternError, lengths, parse
 
 
 def test_without_anchors_anything_may_surround() -> None:
-    assert translate("b").text.startswith("^([")
-    assert translate("b").min_length == 1
-    assert translate("b").max_length is None
-    assert translate("^b").max_length is None
-    assert translate("^a$|b").text.startswith("^(a|")
+    for pattern in ("b", "^b", "b$", "^a$|b"):
+        assert lengths(parse(pattern)) == (1, None)
+    assert lengths(parse("^b$")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "others"),
+    [
+        ("^abc$", "abc", "ab abcd xabc"),
+        (r"^\d{3}$", "123 000", "12 1234 12a \u0661\u0662\u0663"),
+        ("^a+$", "a aaa", "b ab"),
+        ("^(ab|c)?$", "ab c", "abc a"),
+        (r"^a\.b$", "a.b", "axb"),
+        (r"^[^x-z]$", 'a w "', "x y z"),
+        ("^(?:a|b)*?$", "ab ba", "c"),
+        ("b", "b abc", "a"),
+        (r"^\x41\u0042$", "AB", "ab"),
+    ],
+)
+def test_matches_and_refuses(pattern: str, matching: str, others: str) -> None:
+    automaton = determined(parse(pattern))
+    assert all(map(automaton.accepts, matching.split()))
+    assert not any(map(automaton.accepts, others.split()))
 
 
 @pytest.mark.parametrize(
@@ -69,16 +58,16 @@ def test_without_anchors_anything_may_surround() -> None:
         "*",
         "\\",
         r"\u12",
-        r"^[\x00]$",
         "x" * 3000,
         "(" * 100 + "a" + ")" * 100,
     ],
 )
 def test_refused(pattern: str) -> None:
     with pytest.raises(PatternError):
-        translate(pattern)
+        parse(pattern)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_can_be_written(name: str) -> None:
-    assert translate(FORMATS[name]).min_length > 0
+    least, _ = lengths(parse(FORMATS[name]))
+    assert least > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,28 @@ async def test_json_object(shared_client: AsyncLlama) -> None:
         assert isinstance(json.loads(content or ""), dict)
 
 
-async def test_white_space_does_not_run_away(shared_client: AsyncLlama, model_path: Path) -> None:
+CONST: dict[str, Any] = {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}
+
+
+def as_tool(parameters: object) -> dict[str, Any]:
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters, "strict": True}}
+    return {"tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
+
+
+# How much white space comes in a row: between two parts of a value two line ends and twenty blanks, in text forty.
+@pytest.mark.parametrize(
+    ("asked", "n_most"),
+    [
+        ({"response_format": as_format(CONST)}, 22),
+        ({"response_format": as_format({**CONST, "properties": {"a": {"type": "string"}}})}, 40),
+        ({"response_format": {"type": "json_object"}}, 44),  # before and behind the members that might have come
+        (as_tool(CONST), 22),  # this model's template knows no tools: the format is ours
+    ],
+    ids=["schema", "text", "json_object", "tools"],
+)
+async def test_white_space_does_not_run_away(
+    shared_client: AsyncLlama, model_path: Path, asked: dict[str, Any], n_most: int
+) -> None:
     """With spaces and line ends made as likely as can be, the answer still goes on."""
     tokens = GGUFReader(model_path).fields["tokenizer.ggml.tokens"]
     texts = [bytes(tokens.parts[index]).decode() for index in tokens.data]
@@ -125,15 +147,23 @@ async def test_white_space_does_not_run_away(shared_client: AsyncLlama, model_pa
     completion = await shared_client.chat.completions.create(
         model="default",
         messages=MESSAGES,
-        response_format=as_format({"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}),
         logit_bias={str(token): 99 for token in spaces},
-        max_tokens=400,
+        max_tokens=200,
         temperature=0,
+        logprobs=True,
+        **asked,
     )
-    content = completion.choices[0].message.content or ""
-    assert completion.choices[0].finish_reason == "stop"
-    assert content != '{"a":1}'
-    assert json.loads(content) == {"a": 1}
+    choice = completion.choices[0]
+    assert choice.logprobs is not None
+    written = "".join(entry.token for entry in choice.logprobs.content or ())
+    runs = [len(run) for run in re.findall(r"\s+", written)]
+    assert 2 < max(runs) <= n_most
+    assert re.sub(r"\s", "", written) not in ("", "{")
+    assert choice.finish_reason != "length"
+    calls = choice.message.tool_calls or ()
+    said = [call.function.arguments for call in calls if call.type == "function"] or [choice.message.content or ""]
+    value = json.loads(said[0]).get("a")
+    assert value.endswith(" " * 40) if n_most == 40 else value == {22: 1, 44: None}[n_most]
 
 
 async def test_a_pydantic_model_comes_back(shared_client: AsyncLlama) -> None:

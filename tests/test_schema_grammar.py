@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from grammar_acceptor import Grammars
 from support import QUESTION
 
 from llama_async import AsyncLlama, BadRequestError
+from llama_async._grammar import pace
 from llama_async._grammar.compiler import schema_grammar
 from llama_async._grammar.known import ANY_OBJECT
 
@@ -52,6 +55,13 @@ ABC = {"enum": ["a", "b", "c"]}
         (INTEGER | {"minimum": -3, "exclusiveMaximum": 12}, "-3 -1 0 9 11", "-4 12 100 1.5"),
         (INTEGER | {"multipleOf": 15}, "0 15 150 -45 123456780", "1 16 155 123456789"),
         (INTEGER | {"multipleOf": 100, "minimum": 300}, "300 1200 99900", "0 200 350 -300"),
+        (INTEGER | {"multipleOf": 1e-8}, "0 1 -7 123456789", "0.5 01"),
+        (NUMBER | {"multipleOf": 0.01}, "0 1 0.5 0.25 12.34 -0.07 3.10", "0.001 1.234 1e3 -0.005"),
+        (NUMBER | {"multipleOf": 0.01, "minimum": 0.05, "maximum": 20}, "0.05 0.5 7.77 19.99 20", "0 0.04 20.01 -1"),
+        (NUMBER | {"multipleOf": 0.25, "minimum": -1.5}, "-1.5 -1.25 -0.25 0 0.5 100.75", "-1.75 -2 0.3 0.2 -0.0"),
+        (NUMBER | {"multipleOf": 0.05, "exclusiveMinimum": 1, "maximum": 999}, "1.05 1.1 998.95 999", "1 1.07 999.05"),
+        (NUMBER | {"multipleOf": 1.5, "minimum": 0, "maximum": 9}, "0 1.5 3 4.5 9", "1 2 10.5 -1.5"),
+        (NUMBER | {"allOf": [{"multipleOf": 0.5}, {"multipleOf": 0.2}]}, "0 1 2 -7", "0.5 0.2"),
         (INTEGER | {"not": {"enum": [3, 4]}, "minimum": 2, "maximum": 6}, "2 5 6", "3 4 7"),
         (STRING | {"not": {"const": "no"}}, '"" "n" "nope" "yes"', '"no"'),
         (STRING | {"pattern": "^[a-z]+$", "minLength": 2, "maxLength": 3}, '"ab" "abc"', '"a" "abcd" "A1"'),
@@ -127,7 +137,8 @@ def test_accepts_and_refuses(schema: Any, accepted: str, others: str, grammars: 
     ("schema", "words"),
     [
         ({"type": "object", "properties": {"a": {"uniqueItems": True, "items": STRING}}}, "uniqueItems|#/properties/a"),
-        ({"type": "number", "multipleOf": 0.1}, "multipleOf"),
+        ({"type": "number", "multipleOf": 0.123456789}, "multipleOf 0.123456789"),
+        ({"type": "number", "multipleOf": -1}, "multipleOf is -1"),
         ({"type": "integer", "multipleOf": 7919}, "multipleOf 7919"),
         ({"properties": {"a": {"maxlength": 3}}}, "'maxlength'|#/properties/a"),
         ({"$ref": "https://example.com/schema"}, "$ref"),
@@ -255,6 +266,33 @@ def test_half_a_surrogate_pair_is_no_text(grammars: Grammars) -> None:
     with grammars.compiled(schema_grammar(STRING, "schema")) as grammar:
         assert grammar.accepts(r'"\u00e9\u2019\ud7ff"')
         assert not grammar.accepts(r'"\ud83d', whole=False)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {f"p{n}": {"type": "number", "minimum": n} for n in range(500)}},
+        {"type": "object", "properties": {f"p{n}": STRING for n in range(400)}, "minProperties": 40},
+        {"type": "string", "allOf": [{"pattern": "a.{9}b"}, {"pattern": "c.{9}d"}]},
+        {"enum": [f"{'x' * 50}{n}" for n in range(2000)]},
+        doubling("anyOf"),
+    ],
+)
+def test_others_get_the_interpreter(schema: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two rests it computes for less than the five milliseconds after which a thread is made to rest."""
+    rests: list[float] = [time.thread_time()]
+    monkeypatch.setattr(pace, "_sleep", lambda _: rests.append(time.thread_time()))
+    gc.disable()
+    try:
+        schema_grammar({**schema, "title": "paced"}, "schema")
+    except BadRequestError:
+        pass
+    finally:
+        gc.enable()
+    rests.append(time.thread_time())
+    work = sorted(after - before for before, after in itertools.pairwise(rests))
+    assert len(work) > 3
+    assert work[-1] < 0.005
 
 
 @pytest.mark.anyio

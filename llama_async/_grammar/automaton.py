@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .characters import Ranges, merged
+from .pace import let_others_run
 from .pattern import Cat, Chars, Either, Expression
 
 __all__ = ["Automaton", "AutomatonError", "counting", "determined", "product", "words"]
@@ -241,6 +242,7 @@ def _explored(
     steps: list[tuple[tuple[Ranges, int], ...]] = []
     accepting: list[bool] = []
     while todo:
+        let_others_run()
         state = todo.popleft()
         by_target: dict[int, list[tuple[int, int]]] = {}
         for ranges, target in step(state):

@@ -5,13 +5,30 @@ A rule that no finite text satisfies is left out, with every alternative that ne
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .pace import let_others_run
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .characters import Ranges
 
-__all__ = ["EMPTY_TEXT", "NOTHING", "Either", "Expr", "Ref", "Repeat", "Rules", "Then", "characters", "literal"]
+__all__ = [
+    "EMPTY_TEXT",
+    "NOTHING",
+    "Either",
+    "Expr",
+    "Ref",
+    "Repeat",
+    "Rules",
+    "Then",
+    "characters",
+    "joined",
+    "literal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +76,28 @@ class Rules:
 
     def text(self, root: Expr) -> str | None:
         """Return the grammar whose texts are those of `root`; `None` if it has none."""
-        by_name = {"root": root, **self.by_name}
+        lines = self.lines({"root": root})
+        return joined(lines) if "root" in lines else None
+
+    def lines(self, roots: Mapping[str, Expr]) -> dict[str, str]:
+        """Return these rules and all that they need, as written, by name; those without finite texts are left out."""
+        by_name = {**self.by_name, **roots}
         finite = _finite(by_name)
-        if "root" not in finite:
-            return None
         lines: dict[str, str] = {}
-        todo = ["root"]
+        todo = [name for name in reversed(list(roots)) if name in finite]
         while todo:
+            let_others_run()
             name = todo.pop()
             if name not in lines:
                 written = _Written(finite)
-                lines[name] = f"{name} ::= {written.whole(by_name[name])}\n"
+                lines[name] = written.whole(by_name[name])
                 todo += reversed(written.names)
-        return "".join(lines.values())
+        return lines
+
+
+def joined(lines: Mapping[str, str]) -> str:
+    """Return the text of rules that are written."""
+    return "".join(f"{name} ::= {line}\n" for name, line in lines.items())
 
 
 def _finite(by_name: dict[str, Expr]) -> set[str]:
@@ -79,10 +105,12 @@ def _finite(by_name: dict[str, Expr]) -> set[str]:
     finite: set[str] = set()
     users: dict[str, list[str]] = {}
     for name, expr in by_name.items():
+        let_others_run()
         for used in _names(expr):
             users.setdefault(used, []).append(name)
     todo = list(by_name)
     while todo:
+        let_others_run()
         name = todo.pop()
         if name not in finite and _is_finite(by_name[name], finite):
             finite.add(name)
@@ -131,6 +159,7 @@ class _Written:
         return " | ".join(text or '""' for text in texts)
 
     def _sequence(self, expr: Expr) -> str:
+        let_others_run()
         if isinstance(expr, Then):
             return " ".join(filter(None, map(self._atom, expr.parts)))
         return self._atom(expr)
@@ -166,14 +195,19 @@ def _is_one(text: str) -> bool:
     return " " not in text and "|" not in text
 
 
+_SPECIAL = re.compile(r'["\\\x00-\x1f\x7f]')
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def literal(text: str) -> str:
     """Return the terminal of a text; empty for the empty text."""
-    if not text:
-        return ""
-    return '"' + "".join(_ESCAPES.get(c, c if c >= " " and c != "\x7f" else f"\\x{ord(c):02X}") for c in text) + '"'
+    let_others_run()
+    return f'"{_SPECIAL.sub(_escaped, text)}"' if text else ""
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match.group()
+    return _ESCAPES.get(character) or f"\\x{ord(character):02X}"
 
 
 def characters(ranges: Ranges) -> str:

@@ -159,13 +159,11 @@ def number_of(schema: Schema, keyword: str, place: str) -> Decimal:
     return Decimal(str(value))
 
 
-def _factor(schema: Schema, place: str) -> int:
-    """Return the whole number whose multiples, among integers, are those of `multipleOf`."""
+def _factor(schema: Schema, place: str) -> Fraction:
     factor = Fraction(number_of(schema, "multipleOf", place))
-    is_exact = factor.denominator == 1 or (schema.get("type") == "integer" and factor.denominator in (2, 4, 8))
-    if factor <= 0 or not is_exact:
-        raise Refused(place, f"multipleOf is {shown(schema['multipleOf'])}; only whole numbers are supported")
-    return factor.numerator
+    if factor <= 0:
+        raise Refused(place, f"multipleOf is {shown(schema['multipleOf'])}, but must be above 0")
+    return factor
 
 
 def text_of(schema: Schema, keyword: str, place: str) -> str:

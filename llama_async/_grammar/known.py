@@ -7,17 +7,25 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_async._errors import OpenAIError, bad_request, shown
 
-if TYPE_CHECKING:
-    from .values import Refused
-
-__all__ = ["ANY_OBJECT", "Outcomes", "is_compiled", "outcomes", "schema_text"]
+__all__ = [
+    "ANSWER",
+    "ANY_OBJECT",
+    "LENIENT",
+    "STRICT",
+    "Outcomes",
+    "is_compiled",
+    "is_large",
+    "outcomes",
+    "schema_text",
+]
 
 _MAX_BYTES = 1 << 18
 _MAX_CACHED_BYTES = 1 << 24
+_LARGE = 1000  # values, or as many times 64 characters: 1 ms
 
 ANY_OBJECT: Mapping[str, Any] = MappingProxyType({"type": "object"})
 
@@ -44,40 +52,60 @@ def schema_text(schema: object, param: str) -> str:
 
 
 class Outcomes:
-    """The grammars of schemas, or why they have none, which takes as long to find. Any thread may call."""
+    """What was made of schemas, or why nothing was, which takes as long to find. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._by_text: OrderedDict[str, str | Refused] = OrderedDict()
+        self._by_key: OrderedDict[tuple[str, str], tuple[object, int]] = OrderedDict()
         self._n_bytes = 0
 
-    def get(self, text: str) -> str | Refused | None:
-        """Return what became of a schema, `None` if it is not known."""
+    def get(self, kind: str, text: str) -> object:
+        """Return what was made of a schema, `None` if it is not known."""
         with self._lock:
-            if text in self._by_text:
-                self._by_text.move_to_end(text)
-            return self._by_text.get(text)
+            found = self._by_key.get((kind, text))
+            if found is None:
+                return None
+            self._by_key.move_to_end((kind, text))
+            return found[0]
 
-    def put(self, text: str, outcome: str | Refused) -> None:
-        """Keep what became of a schema, and forget those that were not asked for longest."""
+    def put(self, kind: str, text: str, outcome: object, size_bytes: int) -> None:
+        """Keep what was made of a schema, and forget those that were not asked for longest."""
         with self._lock:
-            if text not in self._by_text:
-                self._by_text[text] = outcome
-                self._n_bytes += _size(text, outcome)
+            if (kind, text) not in self._by_key:
+                size_bytes += len(text) + 500
+                self._by_key[kind, text] = outcome, size_bytes
+                self._n_bytes += size_bytes
             while self._n_bytes > _MAX_CACHED_BYTES:
-                self._n_bytes -= _size(*self._by_text.popitem(last=False))
-
-
-def _size(text: str, outcome: str | Refused) -> int:
-    return len(text) + (len(outcome) if isinstance(outcome, str) else 0) + 500
+                self._n_bytes -= self._by_key.popitem(last=False)[1][1]
 
 
 outcomes = Outcomes()
 
+# Of an answer; of the arguments of a function whose schema is enforced, and as far as it can be.
+ANSWER, STRICT, LENIENT = "answer", "strict", "lenient"
 
-def is_compiled(schema: object) -> bool:
-    """Whether a schema's grammar needs only to be looked up, or the schema is refused at once."""
+
+def is_compiled(schema: object, kind: str = ANSWER) -> bool:
+    """Whether what is made of a schema needs only to be looked up, or the schema is refused at once."""
     try:
-        return outcomes.get(schema_text(schema, "schema")) is not None
+        return outcomes.get(kind, schema_text(schema, "schema")) is not None
     except OpenAIError:
         return True
+
+
+def is_large(value: object) -> bool:
+    """Whether reading a value of JSON takes long. Looks at a bounded part of it."""
+    left = _LARGE
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        left -= 1
+        if isinstance(item, str):
+            left -= len(item) >> 6
+        elif isinstance(item, (list, tuple, Mapping)):
+            if len(item) > left:
+                return True
+            todo += item.values() if isinstance(item, Mapping) else item
+        if left < 0:
+            return True
+    return False

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .gbnf import NOTHING, Either, Expr, Ref, Repeat, Rules, Then
+from .pace import let_others_run
 from .text import SPACE
 
 __all__ = ["Between", "Hits", "Limits", "Member", "MembersError", "containing"]
@@ -89,6 +90,7 @@ class Between:
             raise MembersError("a limit on the number of members takes too many rules here")
         start = self._state(0, 0, False)
         while self._todo:
+            let_others_run()
             rule, index, n, some = self._todo.pop()
             taken: list[Expr] = []
             if self._most is None or n < self._most:

@@ -6,13 +6,15 @@ digits at most and no exponent.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 
 from .gbnf import EMPTY_TEXT, NOTHING, Either, Expr, Ref, Repeat, Rules, Then, literal
 
-__all__ = ["Interval", "add_digits", "integers", "multiples", "numbers"]
+__all__ = ["Interval", "add_digits", "decimal_multiples", "integers", "multiples", "numbers"]
 
 _MAX_DIGITS = 15
 _LARGEST = 10 ** (_MAX_DIGITS - 1)
@@ -118,15 +120,16 @@ def _digits(low: str, high: str) -> Expr:
     return literal(low) if low == high else f"[{low}-{high}]"
 
 
-def numbers(interval: Interval, *, fraction: bool = False) -> Expr:
+def numbers(interval: Interval, *, fraction: bool = False, n_places: int | None = None) -> Expr:
     """Return the numbers between.
 
     Args:
         interval: The bounds.
         fraction: No integers.
+        n_places: How many digits stand behind the point at most; `None`: as many as are exact.
     """
     some = _fraction_part(True) if fraction else Repeat('"." [0-9]{1,16}', 0, 1)
-    if interval.low is None and interval.high is None:
+    if interval.low is None and interval.high is None and n_places is None:
         exponent: Expr = EMPTY_TEXT if fraction else Repeat("[eE] [-+]? [0-9]{1,2}", 0, 1)
         return Then((Repeat('"-"', 0, 1), _NATURAL, some, exponent))
     # Greater ones leave no digits behind the point.
@@ -141,11 +144,11 @@ def numbers(interval: Interval, *, fraction: bool = False) -> Expr:
         least = -interval.high if is_below and interval.high is not None else Decimal(0)
         most = None if interval.low is None else -interval.low
         magnitude = Interval(least, most, interval.high_open if is_below else True, interval.low_open)
-        parts.append(Then(('"-"', _magnitudes(magnitude, fraction))))
+        parts.append(Then(('"-"', _magnitudes(magnitude, fraction, n_places))))
     if interval.high is None or interval.high >= 0:
         from_zero = interval.low is None or interval.low < 0
         low, low_open = (Decimal(0), False) if from_zero else (interval.low, interval.low_open)
-        parts.append(_magnitudes(Interval(low, interval.high, low_open, interval.high_open), fraction))
+        parts.append(_magnitudes(Interval(low, interval.high, low_open, interval.high_open), fraction, n_places))
     return Either(tuple(parts))
 
 
@@ -155,14 +158,14 @@ def _fraction_part(needed: bool, most: int = 16) -> Expr:
     return Repeat(Then(('"."', _digits_between(1, most))), 0, 1)
 
 
-def _magnitudes(interval: Interval, fraction: bool) -> Expr:
+def _magnitudes(interval: Interval, fraction: bool, n_places: int | None) -> Expr:
     """Return the numbers between two bounds that are not negative; the lower is given."""
     assert interval.low is not None
     if interval.is_empty:
         return NOTHING
     first = int(interval.low)
     last = None if interval.high is None else int(interval.high)
-    n_fraction = _MAX_DIGITS - len(str(first if last is None else last))
+    n_fraction = min(_MAX_DIGITS - len(str(first if last is None else last)), n_places or _MAX_DIGITS)
     if n_fraction < 1:
         return integers(interval) if not fraction else NOTHING
     if interval.high == 0:
@@ -228,6 +231,49 @@ class _Fraction:
                 rest = Either((EMPTY_TEXT, rest))
             parts.append(Then((here, rest)))
         return Either(tuple(parts))
+
+
+def decimal_multiples(factor: Fraction, interval: Interval) -> Expr | None:
+    """Return the multiples of a decimal fraction between two bounds; `None` if that takes too many rules.
+
+    Args:
+        factor: One with so many digits behind the point, which is no integer.
+        interval: The bounds.
+    """
+    n_places = next(n for n in range(1, 400) if (factor * 10**n).denominator == 1)
+    if n_places >= _MAX_DIGITS:
+        return None
+    if interval.low is not None and interval.high is not None:
+        first, last = Fraction(interval.low) / factor, Fraction(interval.high) / factor
+        if last - first <= _MAX_LISTED:
+            found = [_decimal(n * factor) for n in range(math.ceil(first), math.floor(last) + 1)]
+            return Either(tuple(literal(f"{value:f}") for value in found if interval.has(value)))
+    if factor.numerator == 1 and factor * 10**n_places == 1:
+        return numbers(interval, n_places=n_places)
+    ends, rest = divmod(1, factor)
+    if rest or ends > _MAX_LISTED:
+        return None
+    # One is a multiple: what stands behind the point is one of a few texts, each with integers of its own before it.
+    limit = 10 ** (_MAX_DIGITS - n_places) - 1
+    parts: list[Expr] = []
+    for end in [_decimal(n * factor) for n in range(int(ends))]:
+        text = literal(f"{end:f}"[1:]) if end else ""
+        above = Interval(_moved(interval.low, -end), _moved(interval.high, -end), interval.low_open, interval.high_open)
+        low, high = above.integral()
+        parts.append(Then((_naturals(max(low or 0, 0), limit if high is None else min(high, limit)), text)))
+        below = Interval(_moved(interval.low, end), _moved(interval.high, end), interval.low_open, interval.high_open)
+        low, high = below.integral()
+        least = max(0 if high is None else -high, 0 if end else 1)
+        parts.append(Then(('"-"', _naturals(least, limit if low is None else min(-low, limit)), text)))
+    return Either(tuple(parts))
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / Decimal(value.denominator)
+
+
+def _moved(bound: Decimal | None, by: Decimal) -> Decimal | None:
+    return None if bound is None else bound + by
 
 
 def multiples(rules: Rules, factor: int, interval: Interval) -> Expr | None:

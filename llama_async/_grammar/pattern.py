@@ -1,12 +1,8 @@
-r"""Patterns and formats of JSON schemas: parsed into expressions over characters, and written for the engine.
+r"""Patterns of JSON schemas, parsed into expressions over characters. Pure.
 
 Two dialects meet in a schema's pattern: ECMA 262's, which the specification names, and Python's, which most validators
 have. They differ in `\d`, `\s`, `\w`, `.` and `$`. `parse` therefore takes what both match or, where a text must not
 match, what either does.
-
-`translate` writes a pattern in the few constructs that the engine's schema converter takes rightly: that one turns an
-unanchored pattern into any string, knows no `\d`, applies a quantifier behind an escape to the whole literal before it,
-and lets `.` and `[^a]` run over the closing quote. What is written never accepts more strings than the pattern does.
 """
 
 from __future__ import annotations
@@ -16,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from .characters import ALL, PLAIN, Ranges, common, complement, merged
+from .characters import ALL, Ranges, complement, merged
 
-__all__ = ["Cat", "Chars", "Either", "Expression", "Pattern", "PatternError", "Repeat", "lengths", "parse", "translate"]
+__all__ = ["Cat", "Chars", "Either", "Expression", "PatternError", "Repeat", "lengths", "parse"]
 
 _MAX_REPEAT = 2000  # upstream's limit
 _MAX_DEPTH = 32
@@ -48,10 +44,6 @@ _WIDE_CLASSES: Mapping[str, Ranges] = MappingProxyType(
 )
 _LINE_ENDS: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
 _CONTROLS: Mapping[str, str] = MappingProxyType({"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"})
-_JSON_ESCAPES: Mapping[str, str] = MappingProxyType(
-    {'"': '"', "\\": "\\", "\n": "n", "\r": "r", "\t": "t", "\f": "f", "\b": "b"}
-)
-_SPECIAL = frozenset("^$.[]()|{}*+?")
 
 
 class PatternError(ValueError):
@@ -91,21 +83,6 @@ class Repeat:
 Expression = Chars | Cat | Either | Repeat
 
 _EMPTY = Cat(())
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A pattern in the converter's words.
-
-    Attributes:
-        text: Anchored on both sides; `^$` matches the empty string alone.
-        min_length: Characters at least.
-        max_length: Characters at most, `None` for no limit.
-    """
-
-    text: str
-    min_length: int
-    max_length: int | None
 
 
 @lru_cache(maxsize=256)
@@ -336,57 +313,3 @@ def _repeated(part: Expression, least: int, most: int | None) -> Expression:
     if shortest == 0 and most != 1:
         raise PatternError("it repeats what may be empty")
     return Repeat(part, least, most)
-
-
-def translate(pattern: str) -> Pattern:
-    """Write a pattern of a JSON schema for the schema converter.
-
-    Args:
-        pattern: As for `parse`.
-
-    Raises:
-        PatternError: As `parse` does, or a class has no character that a JSON string can hold unescaped.
-    """
-    expression = parse(pattern)
-    least, most = lengths(expression)
-    return Pattern(f"^{_written(expression)}$", least, most)
-
-
-def _written(expression: Expression) -> str:
-    if isinstance(expression, Chars):
-        ((first, last), *others) = expression.ranges or ((0, -1),)
-        return _written_character(first) if first == last and not others else _written_class(expression.ranges)
-    if isinstance(expression, Cat):
-        return "".join(_written(part) for part in expression.parts)
-    if isinstance(expression, Either):
-        return "(" + "|".join(_written(part) for part in expression.parts) + ")"
-    least, most = expression.least, expression.most
-    bounds = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((least, most))
-    if bounds is None:
-        bounds = f"{{{least},{'' if most is None else most}}}"
-    return f"({_written(expression.part)}){bounds}"
-
-
-def _written_class(ranges: Ranges) -> str:
-    plain = common(ranges, PLAIN)
-    if not plain:
-        raise PatternError("it has a class of no character that a JSON string can hold unescaped")
-    return "[" + "".join(_escape(a) if a == b else f"{_escape(a)}-{_escape(b)}" for a, b in plain) + "]"
-
-
-def _escape(code: int) -> str:
-    character = chr(code)
-    if character.isascii() and character.isalnum():
-        return character
-    return f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"
-
-
-def _written_character(code: int) -> str:
-    character = chr(code)
-    if character in _JSON_ESCAPES:
-        # A backslash, then the letter, each as the converter wants it.
-        letter = _JSON_ESCAPES[character]
-        return "(\\\\" + ("\\\\" if letter == "\\" else letter) + ")"
-    if code < 0x20 or code == 0x7F:
-        raise PatternError("it has a control character")
-    return f"(\\{character})" if character in _SPECIAL else character

@@ -14,6 +14,7 @@ from llama_async._errors import shown
 
 from . import denial
 from .keywords import (
+    SILENT,
     by_name,
     check_known,
     constants,
@@ -24,8 +25,9 @@ from .keywords import (
     requiring,
     schemas_of,
 )
+from .pace import let_others_run
 from .shape import ArrayFact, Child, Contains, ObjectFact, Part, Shape, Shapes
-from .values import Refused, Schema, TooLarge, count
+from .values import TYPES, Refused, Schema, TooLarge, count
 
 if TYPE_CHECKING:
     from .document import Document
@@ -35,6 +37,7 @@ __all__ = ["SchemaReader"]
 _MAX_STEPS = 10_000
 _MAX_SHAPES = 300
 _MAX_PROBE_DEPTH = 3
+_MAX_REFERENCES = 8  # that are followed one after the other where only their end matters
 
 
 class SchemaReader:
@@ -42,10 +45,13 @@ class SchemaReader:
 
     Args:
         document: The document.
+        lenient: Loosen what cannot be enforced instead of refusing it.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, *, lenient: bool = False) -> None:
         self._document = document
+        self._lenient = lenient
+        self._loose: dict[int, Part] = {}  # what is known by its identity must stay
         self._n_steps = 0
         self._open: list[Part] = []  # schemas being read, to find those that refer to themselves
         self._known: dict[tuple[tuple[object, bool], ...], Shapes] = {}
@@ -57,7 +63,7 @@ class SchemaReader:
             Refused: A keyword cannot be enforced.
             TooLarge: There are too many ways.
         """
-        parts = tuple(dict.fromkeys(child))
+        parts = self.simplified(child)
         key = tuple(part.key for part in parts)
         if key not in self._known:
             open_before, self._open = self._open, []
@@ -69,6 +75,25 @@ class SchemaReader:
                 self._open = open_before
             self._known[key] = [shape for shape in result if not self.is_empty(shape)]
         return self._known[key]
+
+    def simplified(self, child: Child) -> Child:
+        """Return the same, each part once: without what says nothing, and what a reference names in its place.
+
+        So what many places refer to is read, and written, once.
+        """
+        return tuple(part for part in dict.fromkeys(map(self._without_reference, child)) if part.key != (True, True))
+
+    def _without_reference(self, part: Part) -> Part:
+        target = part
+        try:
+            for _ in range(_MAX_REFERENCES):
+                schema = target.schema
+                if not isinstance(schema, dict) or "$ref" not in schema or schema.keys() - {"$ref"} - SILENT:
+                    return target
+                target = self.target(schema, "$ref", target.place, part.positive)
+        except Refused:
+            return part  # to be refused where it is read
+        return target
 
     def is_empty(self, shape: Shape, depth: int = 0) -> bool:
         """Whether no value can have this shape, as far as a look at it and the members it must have tells."""
@@ -124,16 +149,17 @@ class SchemaReader:
             return [shape] if schema == part.positive else []
         if not isinstance(schema, dict):
             raise Refused(part.place, f"a schema is {shown(schema)}, but must be an object")
+        let_others_run()
         self._n_steps += 1
         if self._n_steps > _MAX_STEPS:
             raise TooLarge(part.place, f"its combinations take more than {_MAX_STEPS} steps")
         if part in self._open or len(self._open) > 64:
             raise TooLarge(part.place, "it refers to itself without end: combinations nest deeper than 64 levels")
-        check_known(schema, part.place)
         self._open.append(part)
         try:
             if part.positive:
-                return self._satisfied(shape, part)
+                return self._satisfied_or_loose(shape, part)
+            check_known(schema, part.place)
             # What is said under a `not`, be it denied twice, is not said to `unevaluatedProperties`.
             found = self._limited(denial.failures(self, shape, schema, part.place), part)
             return [one.silenced(len(shape.objects), len(shape.arrays)) for one in found]
@@ -150,8 +176,40 @@ class SchemaReader:
 
     # -- a schema that holds
 
+    def _satisfied_or_loose(self, shape: Shape, part: Part) -> Shapes:
+        try:
+            return self._satisfied(shape, part)
+        except TooLarge:
+            raise
+        except Refused:
+            if not self._lenient:
+                raise
+        return self._satisfied(shape, self.loosened(part))
+
+    def loosened(self, part: Part) -> Part:
+        """Return what is left of a schema that cannot be enforced: its type, items and members."""
+        schema = part.schema
+        if not part.positive or not isinstance(schema, dict):
+            return replace(part, schema=True, positive=True)
+        if id(schema) not in self._loose:
+            try:
+                end = self._at_end(schema)
+            except Refused:
+                end = {}
+            self._loose[id(schema)] = Part(_loose(end), True, part.place)
+        return self._loose[id(schema)]
+
+    def _at_end(self, schema: object) -> object:
+        """Return what a schema's reference leads to at last; a schema without one is that itself."""
+        for _ in range(_MAX_REFERENCES):
+            if not isinstance(schema, dict) or "$ref" not in schema:
+                break
+            schema = self._document.target(schema, "$ref")
+        return schema
+
     def _satisfied(self, shape: Shape, part: Part) -> Shapes:
         schema, place = part.schema, part.place
+        check_known(schema, place)
         n_objects, n_arrays = len(shape.objects), len(shape.arrays)
         shape = plain(shape, schema, place)
         shape = self._members(shape, schema, place)
@@ -257,10 +315,7 @@ class SchemaReader:
 
     def _have_other_constants(self, shape: Shape, other: Part) -> bool:
         """Whether both require a member of which they list different values, as a discriminated union has it."""
-        schema = other.schema
-        for _ in range(4):
-            if isinstance(schema, dict) and "$ref" in schema:
-                schema = self._document.target(schema, "$ref")
+        schema = self._at_end(other.schema)
         if not isinstance(schema, dict) or shape.meant() != {"object"}:
             return False
         properties, required = schema.get("properties"), schema.get("required")
@@ -305,3 +360,17 @@ class SchemaReader:
                 rest = self.part(schema["unevaluatedItems"], f"{place}/unevaluatedItems")
                 shape = replace(shape, arrays=(*shape.arrays, ArrayFact((free,) * n_first, rest)))
         return shape
+
+
+def _loose(schema: object) -> Schema:
+    if not isinstance(schema, dict):
+        return {}
+    kept: Schema = {}
+    names = schema.get("type")
+    if names in TYPES or (isinstance(names, list) and names and all(name in TYPES for name in names)):
+        kept["type"] = names
+    if isinstance(schema.get("items"), dict):
+        kept["items"] = schema["items"]
+    if isinstance(schema.get("properties"), dict):
+        kept.update((key, schema[key]) for key in ("properties", "required", "additionalProperties") if key in schema)
+    return kept

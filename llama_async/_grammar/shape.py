@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from .numbers import Interval
+from .pace import let_others_run
 from .values import equal, identity, is_of_type
 
 __all__ = ["ANY", "ArrayFact", "Child", "Contains", "ObjectFact", "Part", "Shape", "Shapes", "bound"]
@@ -138,7 +139,7 @@ class Shape:
     excluded: tuple[Any, ...] = ()
     integral: bool | None = None
     interval: Interval = _EVERYWHERE
-    factors: tuple[int, ...] = ()
+    factors: tuple[Fraction, ...] = ()
     min_length: int = 0
     max_length: int | None = None
     patterns: tuple[tuple[str, bool], ...] = ()
@@ -225,6 +226,7 @@ class Shape:
 
     def allows_plain(self, value: object) -> bool:
         """Whether types, excluded values, bounds and lengths allow a value."""
+        let_others_run()
         name = _type_name(value)
         if name not in self.types or any(equal(value, other) for other in self.excluded):
             return False

@@ -1,6 +1,7 @@
 #include "chat/arguments.h"
 
 #include "base/error.h"
+#include "chat/schema.h"
 
 #include "chat-peg-parser.h"
 #include "json-schema-to-grammar.h"
@@ -22,6 +23,8 @@ using Tags = common_chat_peg_builder;
 namespace {
 
 using Id = size_t;
+
+constexpr const char * k_prefix = "arguments-"; // of the names of our rules
 
 // A saved parser: upstream's arenas cannot be changed, but what they are saved as can.
 class Parsers {
@@ -165,76 +168,8 @@ class Parsers {
     std::optional<Id> any_json_;
 };
 
-const json * resolved(const json & root, const json & schema) {
-    const json * at = &schema;
-    for (int n = 0; n < 32 && at->is_object() && at->contains("$ref"); ++n) {
-        const std::string ref = (*at)["$ref"].is_string() ? (*at)["$ref"].get<std::string>() : "";
-        if (ref.rfind("#/", 0) != 0) {
-            return nullptr;
-        }
-        const json::json_pointer pointer(ref.substr(1));
-        if (!root.contains(pointer)) {
-            return nullptr;
-        }
-        at = &root.at(pointer);
-    }
-    return at;
-}
-
-bool is_annotation(const std::string & key) {
-    static const std::set<std::string> k_annotations = { "description", "title", "default", "examples", "$comment" };
-    return k_annotations.count(key) > 0;
-}
-
-// Any text is a value of it, and whatever a parser may take a text for is one too.
-bool is_free(const json & schema) {
-    if (!schema.is_object()) {
-        return false;
-    }
-    bool text = false;
-    for (const auto & [key, value] : schema.items()) {
-        if (is_annotation(key)) {
-            continue;
-        }
-        std::vector<json> kinds;
-        if (key == "type") {
-            kinds = value.is_array() ? value.get<std::vector<json>>() : std::vector<json>{ value };
-        } else if (key == "anyOf" && value.is_array()) {
-            for (const auto & one : value) {
-                if (!one.is_object() || one.size() != 1 || !one.contains("type")) {
-                    return false;
-                }
-                kinds.push_back(one["type"]);
-            }
-        } else {
-            return false;
-        }
-        for (const auto & kind : kinds) {
-            if (kind != "string" && kind != "null" && kind != "boolean" && kind != "number") {
-                return false;
-            }
-            text = text || kind == "string";
-        }
-    }
-    return text;
-}
-
-// The texts of an enumeration of nothing else, longest first; none if there are others.
-std::vector<std::string> texts_of(const json & schema) {
-    std::vector<std::string> texts;
-    for (const auto & [key, value] : schema.items()) {
-        if (key == "enum" || key == "const") {
-            const json values = key == "enum" ? value : json::array({ value });
-            for (const auto & one : values) {
-                if (!one.is_string()) {
-                    return {};
-                }
-                texts.push_back(one.get<std::string>());
-            }
-        } else if (!is_annotation(key) && !(key == "type" && value == "string")) {
-            return {};
-        }
-    }
+// The texts, longest first: of two that begin alike the longer one is to be found.
+std::vector<std::string> longest_first(std::vector<std::string> texts) {
     std::stable_sort(texts.begin(), texts.end(), [](const auto & a, const auto & b) { return a.size() > b.size(); });
     return texts;
 }
@@ -248,8 +183,9 @@ std::vector<std::string> texts_of(const json & schema) {
 
 class Enforcer {
   public:
-    Enforcer(common_chat_params & params, const std::vector<common_chat_tool> & tools, const std::vector<bool> & strict)
-        : params_(params), tools_(tools), strict_(strict), parsers_(params.parser) {}
+    Enforcer(common_chat_params & params, const std::vector<common_chat_tool> & tools,
+             const std::vector<Arguments> & arguments, const std::string & rules)
+        : params_(params), tools_(tools), arguments_(arguments), rules_(rules), parsers_(params.parser) {}
 
     void run() {
         const bool tagged =
@@ -263,48 +199,47 @@ class Enforcer {
             }
             return true;
         });
-        any_strict_ = std::find(strict_.begin(), strict_.end(), true) != strict_.end();
+        any_strict_ = std::any_of(arguments_.begin(), arguments_.end(), [](const auto & one) { return one.strict; });
         std::set<std::string> kept;
-        for (const auto & tool : tools_) {
-            const auto place = places.find(tool.name);
-            if (place != places.end() && (is_schema_kept(place->second) || (tagged && rewrite(tool, place->second)))) {
-                kept.insert(tool.name);
+        for (size_t i = 0; i < tools_.size() && i < arguments_.size(); ++i) {
+            const auto place = places.find(tools_[i].name);
+            if (place != places.end() && (keep_whole(tools_[i], arguments_[i], place->second) ||
+                                          (tagged && rewrite(tools_[i], arguments_[i], place->second)))) {
+                kept.insert(tools_[i].name);
             }
         }
         const bool rebuilt = !changed_ || rebuild();
-        for (size_t i = 0; i < tools_.size() && i < strict_.size(); ++i) {
-            if (strict_[i] && (!rebuilt || kept.count(tools_[i].name) == 0)) {
+        for (size_t i = 0; i < tools_.size() && i < arguments_.size(); ++i) {
+            if (arguments_[i].strict && (!rebuilt || kept.count(tools_[i].name) == 0)) {
                 refuse(tools_[i].name, "; leave strict out or pass another chat_template");
             }
         }
     }
 
   private:
-    // All arguments of the call are one JSON value of upstream's grammar.
-    bool is_schema_kept(Id tool) const {
-        bool kept = false;
-        parsers_.walk(tool, [&](Id at) {
-            kept = kept || parsers_.is(at, "schema");
+    // Where all arguments of the call are one JSON value.
+    bool keep_whole(const common_chat_tool & tool, const Arguments & said, Id place) {
+        std::vector<Id> found;
+        parsers_.walk(place, [&](Id at) {
+            if (parsers_.is(at, "schema") && parsers_.node(at)["name"] == "tool-" + tool.name + "-schema") {
+                found.push_back(at);
+            }
             return !parsers_.is_tag(at, Tags::TOOL_ARG) && !parsers_.is(at, "gbnf");
         });
-        return kept;
+        for (const Id at : found) {
+            const Id child = parsers_.node(at)["child"].get<Id>();
+            parsers_.node(at) = { { "type", "gbnf" }, { "child", child }, { "grammar", k_prefix + said.rule } };
+            changed_ = true;
+        }
+        return !found.empty();
     }
 
-    // Whether each property is kept to, and all that are required are there.
-    bool rewrite(const common_chat_tool & tool, Id place) {
-        const json root = json::parse(tool.parameters, nullptr, false);
-        const json * schema = root.is_object() ? resolved(root, root) : nullptr;
-        if (!schema || schema->value("type", "") != "object") {
+    // Whether each argument obeys, and all that are required are there.
+    bool rewrite(const common_chat_tool & tool, const Arguments & said, Id place) {
+        const json schema = json::parse(tool.parameters, nullptr, false);
+        if (!said.one_by_one || !schema.is_object()) {
             return false;
         }
-        for (const auto & [key, value] : schema->items()) {
-            static const std::set<std::string> k_known = { "type", "properties", "required", "additionalProperties",
-                                                           "$defs", "definitions", "$schema" };
-            if (k_known.count(key) == 0 && !is_annotation(key)) {
-                return false;
-            }
-        }
-        const json properties = schema->value("properties", json::object());
         std::map<std::string, std::vector<Id>> arguments;
         for (const Id argument : parsers_.outermost(place, [&](Id at) { return parsers_.is_tag(at, Tags::TOOL_ARG); })) {
             for (const Id name : parsers_.outermost(argument, [&](Id at) { return parsers_.is_tag(at, Tags::TOOL_ARG_NAME); })) {
@@ -313,24 +248,24 @@ class Enforcer {
             }
         }
         bool kept = true;
-        for (const auto & [name, property] : properties.items()) {
+        for (const auto & [name, one] : said.by_name) {
             for (const Id argument : arguments[name]) {
-                kept = bind(argument, root, property) && kept;
+                kept = bind(argument, one) && kept;
             }
         }
         std::vector<std::string> required;
-        for (const auto & name : schema->value("required", json::array())) {
+        for (const auto & name : schema.value("required", json::array())) {
             required.push_back(name.get<std::string>());
         }
         const bool there = std::all_of(required.begin(), required.end(), [&](const auto & name) {
             std::map<Id, bool> known;
             return must_have(place, name, known);
         });
-        return kept && (there || put_in_order(place, properties, required, arguments));
+        return kept && (there || put_in_order(place, said, required, arguments));
     }
 
-    // Replaces an argument's value by one that obeys its schema.
-    bool bind(Id argument, const json & root, const json & property) {
+    // Replaces an argument's value by one that obeys its rule.
+    bool bind(Id argument, const Argument & said) {
         Id sequence = parsers_.node(argument)["child"].get<Id>();
         size_t index = 0;
         while (true) {
@@ -351,11 +286,7 @@ class Enforcer {
             sequence = parts[index];
         }
         const Id value = parsers_.children(sequence)[index];
-        const json * schema = resolved(root, property);
-        if (!schema) {
-            return false;
-        }
-        if (is_free(*schema) && !is_raw_json(value)) {
+        if (said.free && !is_raw_json(value)) {
             return true;
         }
         const bool nested = parsers_.any(value, [&](Id at) { return parsers_.is_tag(at, Tags::TOOL_ARG); });
@@ -371,7 +302,7 @@ class Enforcer {
         });
         const std::string end = close ? parsers_.text(*close) : end_of(sequence, index);
         Id replaced = 0;
-        const auto texts = texts_of(*schema);
+        const auto texts = longest_first(said.texts);
         if (can_stand(texts, end, value)) {
             std::vector<Id> choice;
             for (const auto & text : texts) {
@@ -380,14 +311,8 @@ class Enforcer {
             const Id any = parsers_.add({ { "type", "choice" }, { "children", choice } });
             replaced = parsers_.add({ { "type", "tag" }, { "child", any }, { "tag", Tags::TOOL_ARG_STRING_VALUE } });
         } else {
-            json whole = property;
-            for (const char * key : { "$defs", "definitions" }) {
-                if (root.contains(key)) {
-                    whole[key] = root[key];
-                }
-            }
-            const Id bound = parsers_.add({ { "type", "gbnf" }, { "child", parsers_.any_json() }, { "grammar", "" } });
-            schemas_.emplace_back(bound, whole.dump());
+            const Id bound = parsers_.add(
+                { { "type", "gbnf" }, { "child", parsers_.any_json() }, { "grammar", k_prefix + said.rule } });
             replaced = parsers_.add({ { "type", "tag" }, { "child", bound }, { "tag", Tags::TOOL_ARG_VALUE } });
         }
         if (close) {
@@ -463,7 +388,7 @@ class Enforcer {
     }
 
     // Where arguments may come in any number: those that are required, then the others, each once.
-    bool put_in_order(Id place, const json & properties, const std::vector<std::string> & required,
+    bool put_in_order(Id place, const Arguments & said, const std::vector<std::string> & required,
                       const std::map<std::string, std::vector<Id>> & arguments) {
         const auto lists = parsers_.outermost(place, [&](Id at) { return parsers_.is_tag(at, Tags::TOOL_ARGS); });
         if (lists.size() != 1) {
@@ -495,7 +420,7 @@ class Enforcer {
             }
             sequence.push_back(found->second.front());
         }
-        for (const auto & [name, property] : properties.items()) {
+        for (const auto & [name, argument] : said.by_name) {
             const auto found = arguments.find(name);
             if (std::find(required.begin(), required.end(), name) != required.end() || found == arguments.end() ||
                 found->second.empty()) {
@@ -527,28 +452,20 @@ class Enforcer {
             return false;
         }
         params_.grammar = build_grammar([&](const common_grammar_builder & builder) {
-            std::map<std::string, std::string> rules;
-            for (const auto & [id, schema] : schemas_) {
-                auto & rule = rules[schema];
-                if (rule.empty()) {
-                    const auto document = common_chat_schema_from_json(common_json::parse(schema));
-                    rule = builder.add_schema("argument-" + std::to_string(rules.size()), *document.root);
-                }
-                parsers_.node(id)["grammar"] = rule;
-            }
             common_peg_arena arena;
             arena.load(parsers_.save());
             arena.build_grammar(builder, params_.grammar_lazy);
         });
+        params_.grammar += with_prefix(rules_, k_prefix);
         params_.parser = parsers_.save();
         return true;
     }
 
     common_chat_params & params_;
     const std::vector<common_chat_tool> & tools_;
-    const std::vector<bool> & strict_;
+    const std::vector<Arguments> & arguments_;
+    const std::string & rules_;
     Parsers parsers_;
-    std::vector<std::pair<Id, std::string>> schemas_; // of values written as JSON
     bool any_strict_ = false;
     bool changed_ = false;
 };
@@ -556,17 +473,17 @@ class Enforcer {
 } // namespace
 
 void enforce_arguments(common_chat_params & params, const std::vector<common_chat_tool> & tools,
-                       const std::vector<bool> & strict) {
+                       const std::vector<Arguments> & arguments, const std::string & rules) {
     if (params.parser.empty() || tools.empty()) {
         return;
     }
     if (!params.grammar.empty()) {
-        Enforcer(params, tools, strict).run();
+        Enforcer(params, tools, arguments, rules).run();
         return;
     }
     // Calls that nothing announces cannot be constrained where they are free to come.
-    for (size_t i = 0; i < tools.size() && i < strict.size(); ++i) {
-        if (strict[i]) {
+    for (size_t i = 0; i < tools.size() && i < arguments.size(); ++i) {
+        if (arguments[i].strict) {
             refuse(tools[i].name, " unless tool_choice is required; choose so, or leave strict out");
         }
     }

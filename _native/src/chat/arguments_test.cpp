@@ -8,6 +8,7 @@
 #include "testing/grammar_texts.h"
 #include "testing/templates.h"
 
+#include "json-schema-to-grammar.h"
 #include "json.h"
 
 #include <set>
@@ -46,6 +47,34 @@ const std::vector<common_chat_tool> & functions(bool plain = false) {
         return tools;
     }();
     return plain ? all_plain : all;
+}
+
+// Upstream's converter makes the rules here: where they come from is not what is tested.
+Arguments arguments_of(const common_chat_tool & tool, std::string & rules) {
+    const json schema = json::parse(tool.parameters);
+    const auto add = [&](const json & one, const std::string & prefix) {
+        rules += with_prefix(json_schema_to_grammar(one), prefix.c_str());
+        return prefix + "root";
+    };
+    Arguments arguments;
+    arguments.strict = arguments.one_by_one = true;
+    arguments.rule = add(schema, "all-");
+    for (const auto & property : schema.at("properties").items()) {
+        json one = property.value();
+        if (schema.contains("$defs")) {
+            one["$defs"] = schema.at("$defs");
+        }
+        Argument argument;
+        argument.rule = add(one, "one" + std::to_string(arguments.by_name.size()) + "-");
+        argument.free = property.key() == "note";
+        if (property.key() == "unit") {
+            argument.texts = property.value().at("enum").get<std::vector<std::string>>();
+        } else if (property.key() == "kind") {
+            argument.texts = { property.value().at("const").get<std::string>() };
+        }
+        arguments.by_name.push_back({ property.key(), argument });
+    }
+    return arguments;
 }
 
 size_t n_characters(const std::string & text) {
@@ -153,10 +182,11 @@ TEST(strict_arguments_match_their_schema_or_are_refused) {
                 continue;
             }
             CHECK(apply(tmpl, choice, false, params) == !plain);
-            const std::string before = params.grammar;
             bool refused = false;
             try {
-                enforce_arguments(params, functions(plain), { true });
+                std::string rules;
+                const auto arguments = arguments_of(functions(plain)[0], rules);
+                enforce_arguments(params, functions(plain), { arguments }, rules);
             } catch (const Error & error) {
                 CHECK(error.status == LA_ERR_UNSUPPORTED && error.param == "tools");
                 CHECK(std::string(error.what()).find("pick") != std::string::npos);
@@ -171,7 +201,7 @@ TEST(strict_arguments_match_their_schema_or_are_refused) {
                 continue;
             }
             ++n_kept;
-            n_rewritten += params.grammar != before;
+            n_rewritten += params.grammar.find("arguments-one") != std::string::npos;
             const auto format = la::testing::calling_format(params, "");
             la::testing::GrammarTexts texts(tighten_json_rules(params.grammar), 7);
             for (int i = 0; i < 60; ++i) {

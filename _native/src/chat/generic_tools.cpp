@@ -160,7 +160,9 @@ void call_tools_generically(common_chat_params & params, const common_chat_templ
         }
         auto content = p.content(p.until(k_open));
         if (!inputs.json_schema.empty()) {
-            content = p.content(p.schema(p.json(), "response-format", common_json::parse(inputs.json_schema))) + p.space();
+            // The one value that stands for the answer, as upstream would write it.
+            const json value = json::parse(inputs.json_schema).at("const");
+            content = p.content(p.gbnf(p.json(), "\"\\\"" + value.get<std::string>() + "\\\"\"")) + p.space();
             return p.space() + p.choice({ calls, content }) + p.end();
         }
         return content + p.optional(calls) + p.end();

@@ -130,6 +130,19 @@ void read_options(const json & request, common_chat_templates_inputs & inputs) {
     }
 }
 
+Arguments read_arguments(const json & said) {
+    Arguments arguments;
+    arguments.rule = said.at("rule").get<std::string>();
+    arguments.strict = said.at("strict").get<bool>();
+    arguments.one_by_one = !said.at("by_name").is_null();
+    for (const auto & [name, one] : said.at("by_name").items()) {
+        arguments.by_name.push_back({ name,
+                                      { one.at("rule").get<std::string>(), one.at("free").get<bool>(),
+                                        one.at("texts").get<std::vector<std::string>>() } });
+    }
+    return arguments;
+}
+
 // An assistant's message at the end is one that the model goes on with.
 void read_continuation(const json & messages, common_chat_templates_inputs & inputs) {
     if (messages.empty() || messages.back().value("role", "") != "assistant" || !inputs.add_generation_prompt) {
@@ -290,13 +303,12 @@ ChatInputs read_chat(const Model & model, std::string_view text, int32_t n_ctx) 
     if (!result.generic_tools) {
         prompt.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools.dump()));
     }
-    const json schemas = request.value("tool_schemas", json::array());
-    for (size_t i = 0; i < tools.size() && i < schemas.size(); ++i) {
-        tools[i].at("function")["parameters"] = schemas[i];
+    const json arguments = request.value("tool_arguments", json::array());
+    for (size_t i = 0; i < tools.size() && i < arguments.size(); ++i) {
+        tools[i].at("function")["parameters"] = arguments[i].at("outline");
+        result.arguments.push_back(read_arguments(arguments[i]));
     }
-    for (const auto & strict : request.value("tool_strict", json::array())) {
-        result.strict.push_back(strict.get<bool>());
-    }
+    result.argument_rules = request.value("tool_rules", "");
     result.answer.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools.dump()));
     if (request.contains("answer_grammar")) {
         result.answer_grammar = request.at("answer_grammar").get<std::string>();

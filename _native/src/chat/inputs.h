@@ -1,6 +1,7 @@
 // The object of an LA_SEGMENT_CHAT (docs/abi.md) -> upstream's inputs of a chat template.
 #pragma once
 
+#include "chat/arguments.h"
 #include "chat/template.h"
 
 #include "chat.h" // common's
@@ -17,9 +18,10 @@ struct ChatInputs {
     ChatTemplatePtr chat_template; // never null
     // For the prompt: tools as they were given, no choice made.
     common_chat_templates_inputs prompt;
-    // For grammar and parser: tools with schemas that can be enforced, and what is asked of the answer.
+    // For grammar and parser: tools with the outlines of their schemas, and what is asked of the answer.
     common_chat_templates_inputs answer;
-    std::vector<bool> strict; // of each of the answer's tools: its arguments match the schema, or the request is refused
+    std::vector<Arguments> arguments; // of each of the answer's tools
+    std::string argument_rules;
     // Behind the first character of each control token's name that somebody else than the assistant wrote: the prompt is
     // cut there before it becomes tokens.
     std::string mark;

@@ -183,24 +183,27 @@ void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_p
     }
     const std::string schema = asked.json_schema;
     bool whole = false; // the grammar is one of ours
+    const auto enforce = [&](common_chat_params & calls) {
+        enforce_arguments(calls, asked.tools, inputs.arguments, inputs.argument_rules);
+    };
     if (inputs.generic_tools) {
         call_tools_generically(params, asked);
+        enforce(params);
     } else {
         asked.json_schema.clear(); // upstream would ignore the tools
         params = apply(chat_template, asked);
         const bool unannounced = required && params.grammar.empty();
-        if (!unannounced) {
-            enforce_arguments(params, asked.tools, inputs.strict);
-        }
         if (unannounced) {
             call_tools_generically(params, asked);
-        } else if (required) {
+        }
+        enforce(params);
+        if (required && !unannounced) {
             // Upstream's grammar leaves free text before the first call, which a model may well not come to.
             auto choosing = asked;
             choosing.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
             auto lazy = apply(chat_template, choosing);
             if (!lazy.grammar.empty()) {
-                enforce_arguments(lazy, asked.tools, inputs.strict);
+                enforce(lazy);
             }
             if (has_word_triggers(lazy)) {
                 params.grammar = think_then(thinking_grammar(params), { with_a_call(lazy.grammar) });

@@ -16,7 +16,8 @@ void replace_all(std::string & text, std::string_view from, std::string_view to)
     }
 }
 
-// Puts `prefix` before every name of a rule.
+} // namespace
+
 std::string with_prefix(const std::string & grammar, const char * prefix) {
     const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; };
     std::string out;
@@ -42,8 +43,6 @@ std::string with_prefix(const std::string & grammar, const char * prefix) {
     }
     return out;
 }
-
-} // namespace
 
 std::string tighten_json_rules(std::string grammar) {
     replace_all(grammar, R"("u" [0-9a-fA-F]{4})", R"("u" ([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}))");

@@ -10,6 +10,9 @@ namespace la {
 // Puts `answer`, a whole grammar, where `grammar` has the JSON text `placeholder`. Pure.
 std::string put_answer(std::string grammar, const std::string & placeholder, const std::string & answer);
 
+// Puts `prefix` before every name of a rule. Pure.
+std::string with_prefix(const std::string & grammar, const char * prefix);
+
 // Rewrites three rules of a grammar that upstream made of a schema, which let through what a reader of JSON refuses:
 // lone surrogates in \u escapes, exponents beyond any double, and control characters and half escapes in the keys of
 // additional properties. Pure.
