@@ -173,6 +173,12 @@ def test_version_and_completion(call: Any, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COMP_WORDS", "llama-async mo")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert call()[1].split() == ["models"]
+    monkeypatch.delenv("_LLAMA_ASYNC_COMPLETE")
+    call("pull", f"{REPO}:q4_1")
+    monkeypatch.setenv("_LLAMA_ASYNC_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "llama-async chat own")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert call()[1].split() == [f"{REPO}:{FILE}"]
 
 
 def test_without_the_extra(capsys: pytest.CaptureFixture[str]) -> None:

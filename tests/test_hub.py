@@ -126,9 +126,23 @@ def test_a_split_model_comes_whole(hub: Hub, selection: str) -> None:
 
 def test_a_split_model_that_lacks_a_part_is_refused(hub: Hub, server: HubServer) -> None:
     del server.repositories[REPO].files[PARTS[1]]
-    with pytest.raises(DownloadError, match="there is no 00002-of-00003") as error:
+    with pytest.raises(DownloadError, match="there is no big/small-BF16-00002-of-00003") as error:
         pull(hub, "BF16")
     assert error.value.code == "not_found"
+    # It is in nobody else's way.
+    assert pull(hub, "Q8_0").path.name == Q8
+    assert pull(hub).path.name == Q4
+
+
+def test_some_parts_of_a_model_in_the_cache_are_no_model(hub: Hub) -> None:
+    pull(hub, "BF16")
+    pull(hub, "Q8_0")
+    hub.cache.pointer(REPO, COMMIT, PARTS[2]).unlink()
+    assert [cached.model.path for cached in hub.cache.models()] == [Q8]
+    assert hub.find(RepoSource(REPO, selection="BF16")) is None
+    found = hub.find(RepoSource(REPO, selection="Q8_0"))
+    assert found is not None
+    assert found.path.name == Q8
 
 
 def test_a_glob_takes_all_that_fits_where_several_are_wanted(hub: Hub) -> None:

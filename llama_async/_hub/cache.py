@@ -119,7 +119,9 @@ class HubCache:
         for directory in self.root.glob(f"{_PREFIX}*"):
             repo_id = directory.name[len(_PREFIX) :].replace("--", "/", 1)
             for snapshot in directory.glob("snapshots/*"):
-                for model in _whole_models(self.files(repo_id, snapshot.name)):
+                for model in models_in(self.files(repo_id, snapshot.name)):
+                    if model.missing is not None:
+                        continue
                     path = self.pointer(repo_id, snapshot.name, model.path)
                     yield CachedModel(repo_id, snapshot.name, model, path, path.stat().st_mtime)
 
@@ -208,16 +210,6 @@ class HubCache:
 def is_commit(revision: str) -> bool:
     """Whether a revision can never become another."""
     return _COMMIT.fullmatch(revision) is not None
-
-
-def _whole_models(files: list[RemoteFile]) -> list[ModelFiles]:
-    from llama_async._errors import DownloadError
-
-    try:
-        return models_in("the cache", files)
-    except DownloadError:
-        # Some parts of a model are here: leave out whatever has parts.
-        return models_in("the cache", [file for file in files if "-of-" not in file.path])
 
 
 def _mtime(path: Path) -> float:

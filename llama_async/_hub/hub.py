@@ -239,7 +239,8 @@ class Hub:
         size_bytes = int(size) if size.isdecimal() else None
         if len(etag) == 64 and is_hexadecimal(etag):
             return RemoteFile(file.path, size_bytes, sha256=etag)
-        if len(etag) == 40 and is_hexadecimal(etag):
+        # Elsewhere forty digits may be a hash of another kind.
+        if len(etag) == 40 and is_hexadecimal(etag) and "x-repo-commit" in headers:
             return RemoteFile(file.path, size_bytes, git_oid=etag)
         raise DownloadError(str(source), f"the hub has no hash of {file.path}", code="server")
 

@@ -49,9 +49,10 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model: one file, or the parts of one in their order."""
+    """A model: one file, or the parts of one in their order. `missing` is a part that should be there and is not."""
 
     files: tuple[RemoteFile, ...]
+    missing: str | None = None
 
     @property
     def path(self) -> str:
@@ -85,12 +86,8 @@ def quantization(path: str) -> str | None:
     return names[-1].upper() if names else None
 
 
-def models_in(source: str, files: Iterable[RemoteFile]) -> list[ModelFiles]:
-    """Return the GGUF files, parts put together, by name.
-
-    Raises:
-        DownloadError: A part is missing.
-    """
+def models_in(files: Iterable[RemoteFile]) -> list[ModelFiles]:
+    """Return the GGUF files, parts put together, by name."""
     alone: list[ModelFiles] = []
     parts: dict[tuple[str, int], dict[int, RemoteFile]] = {}
     for file in files:
@@ -101,11 +98,10 @@ def models_in(source: str, files: Iterable[RemoteFile]) -> list[ModelFiles]:
         else:
             alone.append(ModelFiles((file,)))
     for (stem, count), found in parts.items():
-        missing = [index for index in range(1, count + 1) if index not in found]
-        if missing:
-            reason = f"of the {count} parts of {stem} there is no {missing[0]:05d}-of-{count:05d}"
-            raise DownloadError(source, reason, code="not_found")
-        alone.append(ModelFiles(tuple(found[index] for index in range(1, count + 1))))
+        # Looked for no further than the first gap: the name may promise 99,999.
+        gap = next((index for index in range(1, count + 1) if index not in found), None)
+        missing = None if gap is None else f"{stem}-{gap:05d}-of-{count:05d}.gguf"
+        alone.append(ModelFiles(tuple(file for _, file in sorted(found.items())), missing))
     return sorted(alone, key=lambda model: model.path)
 
 
@@ -122,12 +118,12 @@ def select(source: str, files: Sequence[RemoteFile], selection: str | None) -> l
     """
     if selection is None or not is_glob(selection):
         return [select_one(source, files, selection)]
-    models = models_in(source, files)
+    models = models_in(files)
     others = [ModelFiles((file,)) for file in files if not file.path.lower().endswith(".gguf")]
     chosen = [model for model in (*models, *others) if _matches(model, selection)]
     if not chosen:
         raise _nothing(source, selection, models)
-    return chosen
+    return [_whole(source, model) for model in chosen]
 
 
 def select_one(source: str, files: Sequence[RemoteFile], selection: str | None) -> ModelFiles:
@@ -136,7 +132,7 @@ def select_one(source: str, files: Sequence[RemoteFile], selection: str | None) 
     Raises:
         DownloadError: None fits, or several do; says which there are.
     """
-    models = models_in(source, files)
+    models = models_in(files)
     if selection is None:
         return _usual(source, models)
     chosen = [model for model in models if any(file.path == selection for file in model.files)]
@@ -154,7 +150,13 @@ def select_one(source: str, files: Sequence[RemoteFile], selection: str | None) 
     if len(chosen) > 1:
         names = _listed(chosen)
         raise DownloadError(source, f"{shown(selection)} fits {len(chosen)} models: {names}", code="not_found")
-    return chosen[0]
+    return _whole(source, chosen[0])
+
+
+def _whole(source: str, model: ModelFiles) -> ModelFiles:
+    if model.missing is not None:
+        raise DownloadError(source, f"it is not whole: there is no {model.missing}", code="not_found")
+    return model
 
 
 def is_glob(selection: str) -> bool:
@@ -178,7 +180,7 @@ def _is_of(model: ModelFiles, name: str) -> bool:
 
 
 def _usual(source: str, models: list[ModelFiles]) -> ModelFiles:
-    models = [model for model in models if not model.is_projector]
+    models = [model for model in models if not model.is_projector and model.missing is None]
     if len(models) == 1:
         return models[0]
     for name in _PREFERRED:

@@ -39,6 +39,13 @@ _MODEL_HELP = (
 )
 
 
+def _cached_models(incomplete: str) -> list[str]:
+    """Complete the name of a model from what is in the cache."""
+    from .inventory import inventory
+
+    return [entry.name for entry in inventory() if entry.name.startswith(incomplete)]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
@@ -65,9 +72,18 @@ def _common(
     """Local GGUF models: chat, answer from a pipe, serve the OpenAI API, fetch models."""
 
 
+_MODEL_ARGUMENT = typer.Argument(metavar="[MODEL]", help=_MODEL_HELP, autocompletion=_cached_models)
+_CACHED_ARGUMENT = typer.Argument(
+    metavar="MODEL", help="As `models list` shows it, or a GGUF file.", autocompletion=_cached_models
+)
+_CACHED_ARGUMENTS = typer.Argument(
+    metavar="MODEL...", help="As `models list` shows them.", autocompletion=_cached_models
+)
+
+
 # -- answers
 
-_Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL_HELP)]
+_Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL_HELP, autocompletion=_cached_models)]
 _System = Annotated[Optional[str], typer.Option("--system", "-s", help="Instructions for the model.")]
 _MaxTokens = Annotated[Optional[int], typer.Option("--max-tokens", "-n", help="Longest answer, in tokens.")]
 _Temperature = Annotated[Optional[float], typer.Option("--temperature", "-t", help="0: always the most likely token.")]
@@ -136,7 +152,9 @@ def run(
 @app.command(rich_help_panel="Answers")
 @status_of
 def chat(
-    model: Annotated[str, typer.Argument(metavar="[MODEL]", help=_MODEL_HELP)] = "default",
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help=_MODEL_HELP, autocompletion=_cached_models)
+    ] = "default",
     system: _System = None,
     max_tokens: _MaxTokens = None,
     temperature: _Temperature = None,
@@ -172,7 +190,9 @@ def chat(
 @app.command(rich_help_panel="About this installation")
 @status_of
 def bench(
-    model: Annotated[str, typer.Argument(metavar="[MODEL]", help=_MODEL_HELP)] = "default",
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help=_MODEL_HELP, autocompletion=_cached_models)
+    ] = "default",
     parallel: Annotated[int, typer.Option("--parallel", "-p", min=1, help="Streams beside the one.")] = 4,
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Length of the prompts.")] = 512,
     tokens: Annotated[int, typer.Option(min=2, help="Length of the answers.")] = 64,
@@ -314,7 +334,7 @@ def models_list(as_json: _Json = False) -> None:
 @models_app.command("show")
 @status_of
 def models_show(
-    model: Annotated[str, typer.Argument(help="A GGUF file, or a model that is in the cache.", metavar="MODEL")],
+    model: Annotated[str, _CACHED_ARGUMENT],
     everything: Annotated[bool, typer.Option("--all", "-a", help="All metadata, not the most wanted.")] = False,
     template: Annotated[bool, typer.Option("--template", help="Print the chat template, nothing else.")] = False,
     as_json: _Json = False,
@@ -337,7 +357,9 @@ def models_show(
 @models_app.command("path")
 @status_of
 def models_path(
-    model: Annotated[str, typer.Argument(help="A model that is in the cache.", metavar="MODEL")],
+    model: Annotated[
+        str, typer.Argument(help="A model that is in the cache.", metavar="MODEL", autocompletion=_cached_models)
+    ],
 ) -> None:
     """Print where the file of a model is."""
     from .inventory import find
@@ -348,7 +370,10 @@ def models_path(
 @models_app.command("remove")
 @status_of
 def models_remove(
-    names: Annotated[list[str], typer.Argument(help="As `models list` shows them.", metavar="MODEL...")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="As `models list` shows them.", metavar="MODEL...", autocompletion=_cached_models),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete models from the cache, for all tools that share it."""

@@ -157,13 +157,18 @@ class Chat:
         pace = Pace()
         try:
             note = self._stream(pieces, pace)
+        except KeyboardInterrupt:
+            note = "interrupted"
         except OpenAIError as error:
             # The question goes too: it could not be answered then, and would be in the way later.
             self._turns.pop()
             hint = "; /reset makes room" if getattr(error, "code", None) == "context_length_exceeded" else ""
             messages().print(f"[bold red]error:[/] {escaped(str(error))}{hint}", soft_wrap=True)
             return
-        self._turns.append({"role": "assistant", "content": "".join(pieces)})
+        if pieces:
+            self._turns.append({"role": "assistant", "content": "".join(pieces)})
+        else:
+            self._turns.pop()
         if self._is_terminal:
             footer = " · ".join(filter(None, [str(pace), note]))
             answers().print(f"[dim]{escaped(footer)}[/]\n")
@@ -174,17 +179,14 @@ class Chat:
         finish_reason = None
         try:
             with self._output() as output:
-                try:
-                    for chunk in stream:
-                        pace.note(chunk)
-                        for choice in chunk.choices:
-                            finish_reason = choice.finish_reason or finish_reason
-                            self._show_thought(getattr(choice.delta, "reasoning_content", None))
-                            if choice.delta.content:
-                                pieces.append(choice.delta.content)
-                                output.feed(choice.delta.content)
-                except KeyboardInterrupt:
-                    return "interrupted"
+                for chunk in stream:
+                    pace.note(chunk)
+                    for choice in chunk.choices:
+                        finish_reason = choice.finish_reason or finish_reason
+                        self._show_thought(getattr(choice.delta, "reasoning_content", None))
+                        if choice.delta.content:
+                            pieces.append(choice.delta.content)
+                            output.feed(choice.delta.content)
         finally:
             stream.close()
         return "cut: max-tokens or the context is used up" if finish_reason == "length" else None

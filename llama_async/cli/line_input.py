@@ -79,7 +79,7 @@ def _session(history: Path | None, commands: Mapping[str, str]) -> PromptSession
         multiline=True,
         prompt_continuation=_MORE,
         enable_open_in_editor=True,
-        mouse_support=False,
+        reserve_space_for_menu=len(commands),
     )
 
 
