@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 
@@ -22,6 +21,8 @@ def doctor(*, as_json: bool) -> int:
 
 def demo(question: str, model: str | None, max_tokens: int) -> int:
     """Stream an answer of a model file, or of the default model; 0 if there was one."""
+    import asyncio
+
     from ._default_model import default_model_path
     from ._errors import OpenAIError
 

@@ -23,7 +23,8 @@ app = typer.Typer(
     name=PROGRAM,
     help="Local GGUF models: chat, answer from a pipe, serve the OpenAI API, fetch models.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    # Frames are for people; and rich takes half of the time that --help takes.
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
     # Where something of ours breaks, the plain traceback says more than a frame around it.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -72,7 +73,7 @@ def _common(
     """Local GGUF models: chat, answer from a pipe, serve the OpenAI API, fetch models."""
 
 
-_MODEL_ARGUMENT = typer.Argument(metavar="[MODEL]", help=_MODEL_HELP, autocompletion=_cached_models)
+_MODEL_ARGUMENT = typer.Argument(metavar="MODEL", help=_MODEL_HELP, autocompletion=_cached_models)
 _CACHED_ARGUMENT = typer.Argument(
     metavar="MODEL", help="As `models list` shows it, or a GGUF file.", autocompletion=_cached_models
 )
@@ -152,9 +153,7 @@ def run(
 @app.command(rich_help_panel="Answers")
 @status_of
 def chat(
-    model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help=_MODEL_HELP, autocompletion=_cached_models)
-    ] = "default",
+    model: Annotated[str, _MODEL_ARGUMENT] = "default",
     system: _System = None,
     max_tokens: _MaxTokens = None,
     temperature: _Temperature = None,
@@ -187,12 +186,65 @@ def chat(
         ).run()
 
 
+@app.command(rich_help_panel="Answers")
+@status_of
+def serve(
+    model: Annotated[
+        Optional[str], typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Default: the configuration's.")
+    ] = None,
+    config: Annotated[Optional[Path], typer.Option("--config", help="A TOML file of settings.")] = None,
+    host: Annotated[Optional[str], typer.Option(help="Address to listen at; default: 127.0.0.1.")] = None,
+    port: Annotated[Optional[int], typer.Option(help="Port; 0: any that is free. Default: 8080.")] = None,
+    api_key: Annotated[
+        Optional[list[str]], typer.Option(help="A key that requests must carry; repeatable. A file hides it better.")
+    ] = None,
+    api_key_file: Annotated[Optional[Path], typer.Option(help="A file of keys, one a line.")] = None,
+    alias: Annotated[
+        Optional[list[str]], typer.Option(help="A further name of the model; '*': any name; repeatable.")
+    ] = None,
+    parallel: Annotated[Optional[int], typer.Option("--parallel", "-p", help="Requests decoding at once.")] = None,
+    ctx: _Ctx = None,
+    threads: _Threads = None,
+    gpu_layers: _GpuLayers = None,
+    chat_template: _Template = None,
+    cors_origin: Annotated[
+        Optional[list[str]], typer.Option(help="A web site whose pages may ask; '*': all; repeatable.")
+    ] = None,
+    setting: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as max_requests=64; repeatable."),
+    ] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Serve the OpenAI API over HTTP.
+
+    Ctrl-C or SIGTERM ends it when the answers that are on their way have ended; a second one ends it at once.
+
+    Flags win over LLAMA_ASYNC_SERVER_* variables, those over the file.
+    """
+    from .serving import Flags
+    from .serving import serve as run
+
+    flags: Flags = {
+        "host": host,
+        "port": port,
+        "api_keys": api_key,
+        "api_key_file": api_key_file,
+        "alias": alias,
+        "n_parallel": parallel,
+        "n_ctx": ctx,
+        "n_threads": threads,
+        "n_gpu_layers": gpu_layers,
+        "chat_template": chat_template,
+        "cors_origins": cors_origin,
+    }
+    run(model, config, flags, setting or [], quiet=quiet)
+
+
 @app.command(rich_help_panel="About this installation")
 @status_of
 def bench(
-    model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help=_MODEL_HELP, autocompletion=_cached_models)
-    ] = "default",
+    model: Annotated[str, _MODEL_ARGUMENT] = "default",
     parallel: Annotated[int, typer.Option("--parallel", "-p", min=1, help="Streams beside the one.")] = 4,
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Length of the prompts.")] = 512,
     tokens: Annotated[int, typer.Option(min=2, help="Length of the answers.")] = 64,
@@ -202,7 +254,7 @@ def bench(
     quiet: _Quiet = False,
     as_json: _Json = False,
 ) -> None:
-    """Measure prefill and decoding of one stream, and of several at once."""
+    """Measure how fast a model is here: prompts and answers, one stream and several."""
     import anyio
 
     from .fetching import model_file
@@ -268,7 +320,7 @@ def pull(
     model: Annotated[str, typer.Argument(help=_MODEL_HELP, metavar="MODEL", show_default=False)],
     selection: Annotated[
         Optional[str],
-        typer.Argument(metavar="[FILES]", help="Which of a repository: a path, a glob, a quantization."),
+        typer.Argument(metavar="FILES", help="Which of a repository: a path, a glob, a quantization."),
     ] = None,
     revision: Annotated[Optional[str], typer.Option(help="Branch, tag or commit of a repository.")] = None,
     sha256: Annotated[Optional[str], typer.Option(help="What the file of a URL must be.")] = None,
@@ -357,9 +409,7 @@ def models_show(
 @models_app.command("path")
 @status_of
 def models_path(
-    model: Annotated[
-        str, typer.Argument(help="A model that is in the cache.", metavar="MODEL", autocompletion=_cached_models)
-    ],
+    model: Annotated[str, _CACHED_ARGUMENT],
 ) -> None:
     """Print where the file of a model is."""
     from .inventory import find
@@ -370,10 +420,7 @@ def models_path(
 @models_app.command("remove")
 @status_of
 def models_remove(
-    names: Annotated[
-        list[str],
-        typer.Argument(help="As `models list` shows them.", metavar="MODEL...", autocompletion=_cached_models),
-    ],
+    names: Annotated[list[str], _CACHED_ARGUMENTS],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete models from the cache, for all tools that share it."""
