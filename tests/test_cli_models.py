@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from hub_server import COMMIT, HubServer, Repository, sha256
 
@@ -199,3 +200,20 @@ def test_help_imports_neither_the_engine_nor_http(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )
     assert child.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_bar_on_a_terminal(server: HubServer, tmp_path: Path) -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "llama_async", "pull", f"{REPO}:Q4_1"],
+        cwd=str(tmp_path),
+        env={**os.environ, "TERM": "xterm-256color"},
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(30, 120),
+    )
+    child.expect(r"4\.0/4\.0 MB")
+    child.expect("fetched and verified")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0

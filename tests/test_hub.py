@@ -234,6 +234,13 @@ def test_a_busy_server_is_asked_again(hub: Hub, server: HubServer, status: int) 
     assert pull(hub, Q4).path.read_bytes() == MODEL
 
 
+def test_what_the_contents_server_refuses_is_not_called_gated(hub: Hub, server: HubServer) -> None:
+    server.faults[content_path(Q4)] = [403]
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 answered with HTTP 403") as error:
+        pull(hub, Q4)
+    assert error.value.code == "server"
+
+
 def test_a_server_that_stays_busy_is_an_error(hub: Hub, server: HubServer) -> None:
     server.faults[content_path(Q4)] = [503] * 9
     with pytest.raises(DownloadError, match="answered with HTTP 503") as error:
@@ -370,6 +377,16 @@ def test_a_cache_that_cannot_be_written(hub: Hub) -> None:
     assert error.value.code == "cache"
 
 
+def test_a_cache_that_may_only_be_read_is_used(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = pull(hub, Q4).path
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(HubCache, "note_revision", refuse)
+    assert pull(hub, Q4).path == path
+
+
 def test_a_cache_that_is_a_file(hub: Hub) -> None:
     hub.settings.cache.parent.mkdir(parents=True)
     hub.settings.cache.write_text("not a directory")
@@ -476,12 +493,22 @@ def test_a_url_is_continued_while_its_etag_stays(server: HubServer, changes: boo
     assert headers["if-range"] == '"one"'
 
 
+def test_within_one_attempt_a_url_is_continued_by_its_etag(server: HubServer) -> None:
+    server.plain["/small.gguf"] = MODEL
+    server.etags["/small.gguf"] = '"one"'
+    server.cuts["/small.gguf"] = [100_000]
+    source = UrlSource(f"{server.cdn}/small.gguf")
+    assert pull_url(source, Settings.from_environment(), report=lambda *_: None).path.read_bytes() == MODEL
+    assert [headers.get("if-range") for _, _, headers in server.requests] == [None, '"one"']
+
+
 def test_a_url_without_etag_begins_anew(server: HubServer) -> None:
     server.plain["/small.gguf"] = MODEL
     server.cuts["/small.gguf"] = [100_000, 0, 0, 0, 0, 0]
     source = UrlSource(f"{server.cdn}/small.gguf")
-    with pytest.raises(DownloadError):
+    with pytest.raises(DownloadError, match="no answer from"):
         pull_url(source, Settings.from_environment(), report=lambda *_: None)
+    assert {headers.get("range") for _, _, headers in server.requests} == {None}
     server.cuts.clear()
     server.plain["/small.gguf"] = MODEL[::-1]
     assert pull_url(source, Settings.from_environment(), report=lambda *_: None).path.read_bytes() == MODEL[::-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from llama_async._errors import DownloadError
 from llama_async._version import __version__
@@ -42,6 +43,9 @@ def network_error(source: str, host: str, error: Exception) -> DownloadError:
 def refusal(source: RepoSource, response: httpx.Response, settings: Settings) -> DownloadError:
     """Return the error for what the hub answered instead of a listing or a file."""
     status, name = response.status_code, str(source)
+    if response.url.host != urlsplit(settings.endpoint).hostname:
+        # Where the hub keeps contents; it knows nothing of repositories.
+        return _fault(name, response)
     kind = response.headers.get("x-error-code", "")
     page = f"{settings.endpoint}/{source.repo_id}"
     if kind == "GatedRepo" or (status == 403 and not kind):

@@ -110,8 +110,11 @@ class Hub:
                 return self._cached(source, only_one, error)
             models = self._chosen(source, files, only_one)
             pulled = [self._model(http, source, commit, model) for model in models]
-        with cache_errors(str(source), self.cache.root):
+        try:
             self.cache.note_revision(source.repo_id, source.revision, commit)
+        except OSError as error:
+            # A cache that may be read only, where everything is there already.
+            _log.info("%s cannot be noted as %s: %s", source, commit, error)
         return pulled
 
     def _chosen(self, source: RepoSource, files: list[RemoteFile], only_one: bool) -> list[ModelFiles]:

@@ -117,15 +117,19 @@ class Transfer:
         with cache_errors(self.source, self.part.parent):
             self.part.parent.mkdir(parents=True, exist_ok=True)
             digest = self._fetched()
-            with self.part.open("rb") as file:
+            with self.part.open("r+b") as file:
                 # Without it a power cut may leave the name and not the content.
                 os.fsync(file.fileno())
             self.part.replace(self.target)
         return digest
 
+    @property
+    def _can_continue(self) -> bool:
+        """Whether something would tell if the part were of another content than what the server has now."""
+        return self.expected.digest is not None or self.if_range is not None
+
     def _fetched(self) -> str:
-        # Nothing would tell if the part were of something else.
-        if self.expected.digest is None and self.if_range is None:
+        if not self._can_continue:
             self.part.unlink(missing_ok=True)
         for _ in range(2):
             digest = self._attempt()
@@ -158,7 +162,7 @@ class Transfer:
                     break
                 except _Cut as cut:
                     self._was_continued = self._was_continued or part.n_bytes > 0
-                    if part.n_bytes > before:
+                    if part.n_bytes > before and self._can_continue:
                         n_left, wait_s = _N_ATTEMPTS, _FIRST_WAIT_S
                     n_left -= 1
                     if n_left <= 0:
@@ -182,6 +186,8 @@ class Transfer:
 
         self._check_cancelled()
         headers = dict(self.headers)
+        if part.n_bytes and not self._can_continue:
+            part.restart()
         if part.n_bytes:
             headers["range"] = f"bytes={part.n_bytes}-"
             if self.if_range is not None:
@@ -201,9 +207,8 @@ class Transfer:
         if not part.n_bytes:
             return network_error(self.source, host, error)
         what = f"the connection to {host} ended after {part.n_bytes} bytes ({str(error) or type(error).__name__})"
-        return DownloadError(
-            self.source, f"{what}; what came is kept, and the next attempt goes on from there", code="network"
-        )
+        kept = "; what came is kept, and the next attempt goes on from there" if self._can_continue else ""
+        return DownloadError(self.source, what + kept, code="network")
 
     def _take(self, response: httpx.Response, part: _Part) -> None:
         status = response.status_code
@@ -232,7 +237,8 @@ class Transfer:
         total = self.expected.size_bytes if total is None else total
         self._check_space(total, part.n_bytes)
         if not part.n_bytes:
-            self.on_etag(_strong(response.headers.get("etag")))
+            self.if_range = _strong(response.headers.get("etag"))
+            self.on_etag(self.if_range)
         self.on_bytes(part.n_bytes, total)
         for block in response.iter_raw():
             self._check_cancelled()
