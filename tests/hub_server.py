@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 COMMIT = "a" * 40
 # Hosts differ, so that a redirect from one to the other leaves the hub.
@@ -215,3 +218,10 @@ def sha256(content: bytes) -> str:
 
 def git_oid(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def forget_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what this machine says about hubs and proxies."""
+    for name in os.environ:
+        if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_")) or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)

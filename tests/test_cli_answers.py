@@ -265,7 +265,7 @@ def test_no_color(terminal: Any) -> None:
     assert "\x1b[1;31m" in colours.before
     plain = terminal("run", "x", "-m", "./none.gguf", NO_COLOR="1")
     assert status_of(plain) == 1
-    assert "error: cannot fetch ./none.gguf" in plain.before.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert "error: cannot load ./none.gguf" in plain.before.replace("\x1b[1m", "").replace("\x1b[0m", "")
     assert "31m" not in plain.before
 
 

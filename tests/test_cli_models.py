@@ -13,7 +13,7 @@ from typing import Any
 
 import pexpect
 import pytest
-from hub_server import COMMIT, HubServer, Repository, sha256
+from hub_server import COMMIT, HubServer, Repository, forget_environment, sha256
 
 from llama_async.__main__ import main, without_extra
 
@@ -23,9 +23,7 @@ FILE = "small-Q4_1.gguf"
 
 @pytest.fixture
 def server(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    for name in os.environ:
-        if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_")):
-            monkeypatch.delenv(name)
+    forget_environment(monkeypatch)
     server = HubServer()
     # A head is enough to be looked at.
     files = {FILE: model_path.read_bytes()[:4_000_000], "small-Q8_0.gguf": b"GGUF" + bytes(2000)}

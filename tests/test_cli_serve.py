@@ -39,9 +39,9 @@ def start(model_path: Path, tmp_path: Path) -> Iterator[Any]:
 
     yield start
     for child in started:
-        if child.poll() is None:
-            child.kill()
-            child.communicate()
+        child.kill()
+        with child:
+            pass
 
 
 def url_of(child: subprocess.Popen[str]) -> str:

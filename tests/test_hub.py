@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import pytest
 import respx
-from hub_server import COMMIT, HubServer, Repository, git_oid, sha256
+from hub_server import COMMIT, HubServer, Repository, forget_environment, git_oid, sha256
 
-from llama_async import DownloadError, OptionError
-from llama_async._hub import Hub, Pulled, Settings, UrlSource, cached_urls, parse_source, pull_url, transfer
+from llama_async import DownloadError
+from llama_async._hub import Hub, Pulled, Settings, transfer
 from llama_async._hub.cache import HubCache
 from llama_async._hub.source import RepoSource
 
@@ -43,9 +43,7 @@ def server() -> Iterator[HubServer]:
 
 @pytest.fixture(autouse=True)
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_")) or name.upper().endswith("_PROXY"):
-            monkeypatch.delenv(name)
+    forget_environment(monkeypatch)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("LLAMA_ASYNC_CACHE_DIR", str(tmp_path / "own"))
     monkeypatch.setattr(transfer, "_FIRST_WAIT_S", 0.0)
@@ -451,77 +449,6 @@ def test_two_processes_fetch_a_model_once(hub: Hub, server: HubServer, tmp_path:
     assert server.ranges() == [None]
 
 
-# -- URLs
-
-
-def test_a_url_with_its_hash(server: HubServer) -> None:
-    server.plain["/models/small.gguf"] = MODEL
-    source = UrlSource(f"{server.cdn}/models/small.gguf", sha256(MODEL))
-    pulled = pull_url(source, Settings.from_environment(), report=lambda *_: None)
-    assert pulled.path.name == "small.gguf"
-    assert pulled.path.read_bytes() == MODEL
-    assert not pull_url(source, Settings.from_environment(), report=lambda *_: None).is_new
-    (cached,) = cached_urls()
-    assert (cached.path, cached.sha256, cached.url) == (pulled.path, sha256(MODEL), source.url)
-
-
-def test_a_url_with_another_hash(server: HubServer) -> None:
-    server.plain["/small.gguf"] = MODEL
-    source = UrlSource(f"{server.cdn}/small.gguf", "0" * 64)
-    with pytest.raises(DownloadError, match="its hash is not 000") as error:
-        pull_url(source, Settings.from_environment(), report=lambda *_: None)
-    assert error.value.code == "corrupt"
-    assert list(cached_urls()) == []
-
-
-@pytest.mark.parametrize("changes", [False, True])
-def test_a_url_is_continued_while_its_etag_stays(server: HubServer, changes: bool) -> None:
-    server.plain["/small.gguf"] = MODEL
-    server.etags["/small.gguf"] = '"one"'
-    server.cuts["/small.gguf"] = [100_000, 0, 0, 0, 0, 0]
-    source = UrlSource(f"{server.cdn}/small.gguf")
-    with pytest.raises(DownloadError, match="the next attempt goes on"):
-        pull_url(source, Settings.from_environment(), report=lambda *_: None)
-    server.cuts.clear()
-    if changes:
-        server.plain["/small.gguf"] = MODEL[::-1]
-        server.etags["/small.gguf"] = '"two"'
-    server.requests.clear()
-    pulled = pull_url(source, Settings.from_environment(), report=lambda *_: None)
-    assert pulled.path.read_bytes() == server.plain["/small.gguf"]
-    (headers,) = [headers for _, _, headers in server.requests]
-    assert headers["if-range"] == '"one"'
-
-
-def test_within_one_attempt_a_url_is_continued_by_its_etag(server: HubServer) -> None:
-    server.plain["/small.gguf"] = MODEL
-    server.etags["/small.gguf"] = '"one"'
-    server.cuts["/small.gguf"] = [100_000]
-    source = UrlSource(f"{server.cdn}/small.gguf")
-    assert pull_url(source, Settings.from_environment(), report=lambda *_: None).path.read_bytes() == MODEL
-    assert [headers.get("if-range") for _, _, headers in server.requests] == [None, '"one"']
-
-
-def test_a_url_without_etag_begins_anew(server: HubServer) -> None:
-    server.plain["/small.gguf"] = MODEL
-    server.cuts["/small.gguf"] = [100_000, 0, 0, 0, 0, 0]
-    source = UrlSource(f"{server.cdn}/small.gguf")
-    with pytest.raises(DownloadError, match="no answer from"):
-        pull_url(source, Settings.from_environment(), report=lambda *_: None)
-    assert {headers.get("range") for _, _, headers in server.requests} == {None}
-    server.cuts.clear()
-    server.plain["/small.gguf"] = MODEL[::-1]
-    assert pull_url(source, Settings.from_environment(), report=lambda *_: None).path.read_bytes() == MODEL[::-1]
-
-
-def test_what_may_be_secret_in_a_url_is_neither_shown_nor_kept(server: HubServer) -> None:
-    source = UrlSource(f"http://user:word@127.0.0.1:{server.port}/nothing.gguf?key=secret")
-    with pytest.raises(DownloadError, match=r"HTTP 404") as error:
-        pull_url(source, Settings.from_environment(), report=lambda *_: None)
-    assert "word" not in str(error.value)
-    assert "secret" not in str(error.value)
-
-
 # -- answers that no server of ours gives
 
 
@@ -556,75 +483,6 @@ def test_a_silent_listing_is_asked_for_again() -> None:
     with pytest.raises(DownloadError):
         pull(Hub(Settings.from_environment()), Q4)
     assert route.call_count == 2
-
-
-# -- names
-
-
-ENDPOINT = "https://huggingface.co"
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("owner/repo", RepoSource("owner/repo")),
-        ("owner/repo:Q4_K_M", RepoSource("owner/repo", selection="Q4_K_M")),
-        ("owner/repo@v1.0:*Q4*", RepoSource("owner/repo", "v1.0", "*Q4*")),
-        ("owner/repo@refs/pr/3", RepoSource("owner/repo", "refs/pr/3")),
-        ("hf://owner/repo", RepoSource("owner/repo")),
-        ("hf://models/owner/repo/dir/file.gguf", RepoSource("owner/repo", selection="dir/file.gguf")),
-        (f"{ENDPOINT}/owner/repo", RepoSource("owner/repo")),
-        (f"{ENDPOINT}/owner/repo/tree/main", RepoSource("owner/repo")),
-        (f"{ENDPOINT}/owner/repo/blob/dev/a%20b.gguf?x=1", RepoSource("owner/repo", "dev", "a b.gguf")),
-        ("https://example.com/a.gguf", UrlSource("https://example.com/a.gguf")),
-        ("https://example.com/a.gguf#sha256=" + "A" * 64, UrlSource("https://example.com/a.gguf", "a" * 64)),
-    ],
-)
-def test_names(text: str, wanted: object) -> None:
-    assert parse_source(text, endpoint=ENDPOINT) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "hf://", "hf://owner", "ftp://example.com/a.gguf", "https://", "hf://a/../b"])
-def test_names_that_are_none(text: str) -> None:
-    with pytest.raises(OptionError):
-        parse_source(text, endpoint=ENDPOINT)
-
-
-def test_an_existing_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert isinstance(parse_source("owner/repo", endpoint=ENDPOINT), RepoSource)
-    (tmp_path / "owner").mkdir()
-    (tmp_path / "owner/repo").write_text("GGUF")
-    assert str(parse_source("owner/repo", endpoint=ENDPOINT)) == "owner/repo"
-    assert not isinstance(parse_source("owner/repo", endpoint=ENDPOINT), RepoSource)
-
-
-@pytest.mark.parametrize(
-    ("environment", "wanted"),
-    [
-        ({"HF_HOME": "/h"}, "/h/hub"),
-        ({"HF_HOME": "/h", "HF_HUB_CACHE": "/c"}, "/c"),
-        ({"HF_HOME": "/h", "HUGGINGFACE_HUB_CACHE": "/d"}, "/d"),
-        ({"XDG_CACHE_HOME": "/x"}, "/x/huggingface/hub"),
-        ({}, "~/.cache/huggingface/hub"),
-    ],
-)
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], wanted: str) -> None:
-    for name in ("HF_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert Settings.from_environment().cache == Path(wanted).expanduser()
-
-
-def test_the_token_that_logging_in_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings.from_environment().token is None
-    (tmp_path / "hf").mkdir()
-    (tmp_path / "hf/token").write_text("hf_file\n")
-    assert Settings.from_environment().token == "hf_file"
-    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
-    assert Settings.from_environment().token is None
-    assert Settings.from_environment(token="hf_given").token == "hf_given"
 
 
 # -- what is in the cache

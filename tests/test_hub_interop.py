@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import COMMIT, HubServer, Repository
+from hub_server import COMMIT, HubServer, Repository, forget_environment
 from support import run_child
 
 from llama_async._hub import Hub, Settings
@@ -23,9 +22,7 @@ MODEL = b"GGUF" + random.Random(3).randbytes(50_000)
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    for name in os.environ:
-        if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_")) or name.upper().endswith("_PROXY"):
-            monkeypatch.delenv(name)
+    forget_environment(monkeypatch)
     server = HubServer()
     server.repositories[REPO] = Repository({FILE: MODEL, "README.md": b"read me"})
     server.start()

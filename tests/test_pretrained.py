@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from filelock import FileLock, Timeout
-from hub_server import HubServer, Repository
+from hub_server import HubServer, Repository, forget_environment
 from support import CLIENT_OPTIONS, SHORT, until
 
 from llama_async import AsyncLlama, DownloadError, Llama, OptionError
@@ -20,13 +20,12 @@ FILE = "SmolLM2-135M-Q4_1.gguf"
 
 @pytest.fixture
 def server(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    forget_environment(monkeypatch)
     server = HubServer()
     server.repositories[REPO] = Repository({FILE: model_path.read_bytes(), "tiny-Q8_0.gguf": b"GGUF" + bytes(9999)})
     server.start()
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
     yield server
     server.stop()
 

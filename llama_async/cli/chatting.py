@@ -177,14 +177,18 @@ class Chat:
         """Show an answer while it comes; returns what is to be said about its end."""
         stream = begin(self._client, self.conversation, self._parameters)
         finish_reason = None
+        thoughts = _Thoughts(is_shown=self._is_terminal)
         try:
-            with self._output() as output:
+            with self._output() as output, thoughts:
                 for chunk in stream:
                     pace.note(chunk)
                     for choice in chunk.choices:
                         finish_reason = choice.finish_reason or finish_reason
-                        self._show_thought(getattr(choice.delta, "reasoning_content", None))
+                        # An answer that has begun owns the screen.
+                        if not pieces:
+                            thoughts.feed(getattr(choice.delta, "reasoning_content", None))
                         if choice.delta.content:
+                            thoughts.end()
                             pieces.append(choice.delta.content)
                             output.feed(choice.delta.content)
         finally:
@@ -198,12 +202,30 @@ class Chat:
             return MarkdownStream(answers())
         return _Plain(is_terminal=self._is_terminal)
 
-    def _show_thought(self, thought: str | None) -> None:
-        if thought and self._is_terminal:
-            answers().print(escaped(visible(thought)), end="", style="dim italic", soft_wrap=True)
-
     def _say(self, text: str) -> None:
         messages().print(escaped(text), style="dim", soft_wrap=True)
+
+
+class _Thoughts(nullcontext[Any]):
+    """What a model thinks before it answers: dim, and apart from the answer."""
+
+    def __init__(self, *, is_shown: bool) -> None:
+        super().__init__()
+        self._is_shown = is_shown
+        self._is_open = False
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def feed(self, text: str | None) -> None:
+        if text and self._is_shown:
+            self._is_open = True
+            answers().print(escaped(visible(text)), end="", style="dim italic", soft_wrap=True)
+
+    def end(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            answers().print("\n")
 
 
 class _Plain(nullcontext[Any]):

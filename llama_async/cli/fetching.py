@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from llama_async._errors import DownloadError, OptionError
+from llama_async._errors import ModelLoadError, OptionError
 
 from .terminal import escaped, messages, size
 
@@ -24,6 +24,7 @@ def model_file(name: str, *, quiet: bool = False) -> Path:
 
     Raises:
         DownloadError: It cannot be had.
+        ModelLoadError: It is a file's path, and there is no file.
         OptionError: It is no name of a model.
     """
     from llama_async._hub import FileSource, Hub, RepoSource, Settings, parse_source
@@ -32,7 +33,7 @@ def model_file(name: str, *, quiet: bool = False) -> Path:
     source = parse_source(name, endpoint=settings.endpoint)
     if isinstance(source, FileSource):
         if not source.path.is_file():
-            raise DownloadError(name, "there is no such file", code="not_found")
+            raise ModelLoadError(name, "there is no such file")
         return source.path
     if isinstance(source, RepoSource) and (found := Hub(settings).find(source)) is not None:
         return found.path

@@ -54,19 +54,21 @@ class MarkdownStream:
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="visible")
 
     def __enter__(self) -> Self:
-        self._live.start()
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._live.update("", refresh=False)
-        self._live.stop()
+        if self._live.is_started:
+            self._live.update("", refresh=False)
+            self._live.stop()
         self._print(self._tail)
         self._tail = ""
 
     def feed(self, text: str) -> None:
-        """Show more of it."""
+        """Show more of it. From the first on, nobody else may write to the console."""
+        if not self._live.is_started:
+            self._live.start()
         self._tail += visible(text)
         if "\n" in text and (n := stable_length(self._tail)):
             # The display is emptied first: rich draws it again below what is printed.
