@@ -64,7 +64,7 @@ needs_nginx = pytest.mark.skipif(not NGINX, reason="there is no nginx: apt-get i
 
 
 @contextmanager
-def proxied(server: Running, place: Path, *, read_timeout: str = "620s") -> Iterator[httpx.Client]:
+def proxied(server: Running, place: Path, changes: dict[str, str] | None = None) -> Iterator[httpx.Client]:
     """Run nginx as deploy/ configures it, at a socket of the file system and without TLS."""
     socket = place / "nginx.sock"
     config = (DEPLOY / "nginx.conf").read_text()
@@ -72,7 +72,7 @@ def proxied(server: Running, place: Path, *, read_timeout: str = "620s") -> Iter
         r"listen 443 ssl;": f"listen unix:{socket};",
         r"ssl_certificate.*;": "",
         r"server 127\.0\.0\.1:8080;": f"server {server.url.removeprefix('http://')};",
-        r"proxy_read_timeout 620s;": f"proxy_read_timeout {read_timeout};",
+        **(changes or {}),
     }.items():
         config, n = re.subn(pattern, new, config)
         assert n
@@ -149,11 +149,20 @@ def test_what_the_proxy_keeps_to_itself(server: Running, proxy: httpx.Client) ->
 
 
 @needs_nginx
+def test_a_path_of_its_own(server: Running, tmp_path: Path) -> None:
+    changes = {r"location / \{\s+proxy_pass http://llama_async;": "location /llm/ { proxy_pass http://llama_async/;"}
+    with proxied(server, tmp_path, changes) as proxy:
+        assert proxy.post("/llm/v1/chat/completions", json=BODY).json()["usage"]["completion_tokens"] == 4
+        assert "<title>llama-async</title>" in proxy.get("/llm/").text
+        assert proxy.get("/v1/models").status_code == 404
+
+
+@needs_nginx
 def test_a_stream_that_waits_outlives_the_timeout_of_the_proxy(model_path: Path, tmp_path: Path) -> None:
     with ExitStack() as stack:
         options = {"allowed_hosts": [HOST, "127.0.0.1"], "n_parallel": 1, "keep_alive_s": 0.1}
         server = stack.enter_context(serving(model_path, **options))
-        proxy = stack.enter_context(proxied(server, tmp_path, read_timeout="1s"))
+        proxy = stack.enter_context(proxied(server, tmp_path, {"proxy_read_timeout 620s;": "proxy_read_timeout 1s;"}))
         first = stack.enter_context(proxy.stream("POST", "/v1/chat/completions", json=LONG))
         parts = first.iter_raw()
         next(parts)
