@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -57,6 +58,11 @@ _IMMUTABLE = _environment(ImmutableSandboxedEnvironment)
 _MUTABLE = _environment(SandboxedEnvironment)
 
 
+@lru_cache(maxsize=256)
+def _compiled(environment: SandboxedEnvironment, source: str) -> jinja2.Template:
+    return environment.from_string(source)
+
+
 def render(source: str, **variables: Any) -> str:
     """Return the prompt.
 
@@ -65,8 +71,8 @@ def render(source: str, **variables: Any) -> str:
     """
     try:
         try:
-            return _IMMUTABLE.from_string(source).render(**variables)
+            return _compiled(_IMMUTABLE, source).render(**variables)
         except SecurityError:
-            return _MUTABLE.from_string(source).render(**variables)
+            return _compiled(_MUTABLE, source).render(**variables)
     except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise Refused(str(error)) from error
