@@ -152,6 +152,15 @@ def test_a_schema_that_holds_itself_is_told_in_part() -> None:
     assert len(json.dumps(said.outline)) < 40_000
 
 
+def test_an_argument_that_would_never_end_is_not_offered() -> None:
+    endless: dict[str, Any] = {"type": "object", "properties": {"n": {"$ref": "#/$defs/e"}}, "required": ["n"]}
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/e"}, "b": {}}, "$defs": {"e": endless}}
+    said = arguments_of(schema, "tools")
+    assert said.by_name is not None
+    assert list(said.by_name) == list(said.outline["properties"]) == ["b"]
+    assert {one.rule for one in said.by_name.values()} <= said.lines.keys()
+
+
 LOOSENED: list[tuple[dict[str, Any], str, str]] = [
     ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "[] [1,1]", '"a" ["a"]'),
     ({"type": "string", "pattern": "(?=a)"}, '"b"', "1"),

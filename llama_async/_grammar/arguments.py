@@ -116,7 +116,15 @@ class _ArgumentsWriter:
             for index, (name, child) in enumerate(self._members(shapes[0]).items()):
                 roots[f"{self._prefix}{index}"] = self._writer.child(child, f"#/properties/{name}")
                 by_name[name] = self._argument(f"{self._prefix}{index}", child)
-        return Arguments(self._writer.lines(roots), rule, by_name, self._outline(root))
+        lines = self._writer.lines(roots)
+        outline = self._outline(root)
+        if by_name is not None:
+            # One that would never end has no rule, and is not offered.
+            endless = {name for name, argument in by_name.items() if argument.rule not in lines}
+            by_name = {name: argument for name, argument in by_name.items() if name not in endless}
+            for name in endless:
+                del outline["properties"][name]
+        return Arguments(lines, rule, by_name, outline)
 
     def _members(self, shape: Shape) -> dict[str, Child]:
         """Return the listed members that there can be."""
