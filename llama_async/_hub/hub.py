@@ -233,13 +233,13 @@ class Hub:
 
     def _asked_for(self, http: httpx.Client, source: RepoSource, url: str, file: RemoteFile) -> RemoteFile:
         """Return the file with its hash, which some mirrors have only in the headers of the file itself."""
+        response = self._asked(http, "HEAD", url, str(source), follow_redirects=False)
         for _ in range(_N_MOVES):
-            response = self._asked(http, "HEAD", url, str(source), follow_redirects=False)
             # A repository that was renamed is still at the hub; where the content is, nobody knows its hash.
             moved = None if "x-linked-etag" in response.headers else response.next_request
             if moved is None or moved.url.host != response.url.host:
                 break
-            url = str(moved.url)
+            response = self._asked(http, "HEAD", str(moved.url), str(source), follow_redirects=False)
         if response.status_code >= 400:
             raise refusal(source, response, self.settings)
         headers = response.headers
