@@ -10,7 +10,7 @@ import enum
 import struct
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,10 +20,12 @@ __all__ = [
     "LOGPROB_STRUCT",
     "MAX_CHOICES",
     "MAX_TOP_LOGPROBS",
+    "PREDICTED_STRUCT",
     "RECORD_STRUCT",
     "SEED_RANDOM",
     "Finish",
     "ModelStats",
+    "Predicted",
     "RecordKind",
     "Request",
     "RequestFlag",
@@ -46,6 +48,8 @@ RECORD_STRUCT = struct.Struct("=Q4i4I4i2f")
 LOGIT_BIAS_STRUCT = struct.Struct("=if")
 # la_logprob: token, logprob, n_bytes, n_top.
 LOGPROB_STRUCT = struct.Struct("=if2I")
+# la_predicted: n_accepted, n_rejected.
+PREDICTED_STRUCT = struct.Struct("=2i")
 
 
 class Status(enum.IntEnum):
@@ -155,6 +159,8 @@ class Request:
         task: What is wanted of the segments.
         embd_normalize: The norm of embeddings: -1 none, 0 max absolute, 1 taxicab, 2 euclidean.
         embd_dimensions: Leading dimensions of embeddings to keep, 0 for all.
+        speculation: Fields of `la_speculation` that differ from the engine's own, by name.
+        prediction: What the answer will probably say, empty for nothing.
     """
 
     segments: tuple[Segment, ...]
@@ -172,6 +178,8 @@ class Request:
     task: Task = Task.GENERATE
     embd_normalize: int = 2
     embd_dimensions: int = 0
+    speculation: Mapping[str, int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    prediction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +196,8 @@ class ModelStats:
         n_prefilled: Prompt tokens computed.
         n_cached: Prompt tokens taken from a cached prefix.
         n_generated: Tokens sampled.
+        n_drafted: Tokens guessed and computed to see whether they are right.
+        n_accepted: Those that were; they are among `n_generated`.
         n_preempted: Sequences that gave their slot to another and went on later.
         n_stored_bytes: Main memory that holds prefixes which had to leave the KV cache.
         n_wakeups: Times the event loop was woken.
@@ -204,11 +214,20 @@ class ModelStats:
     n_prefilled: int
     n_cached: int
     n_generated: int
+    n_drafted: int
+    n_accepted: int
     n_preempted: int
     n_stored_bytes: int
     n_wakeups: int
     decode_s: float
     sample_s: float
+
+
+class Predicted(NamedTuple):
+    """`la_predicted`: what became of a request's prediction, in tokens."""
+
+    n_accepted: int
+    n_rejected: int
 
 
 @dataclass(frozen=True, slots=True)

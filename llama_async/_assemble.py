@@ -254,11 +254,19 @@ class ChatAssembler:
 def usage_of(end: End) -> CompletionUsage:
     """Return what a request used."""
     builders = _builders()
+    predicted = end.predicted
     usage: CompletionUsage = builders.usage(
         completion_tokens=end.n_generated,
         prompt_tokens=end.n_prompt,
         total_tokens=end.n_prompt + end.n_generated,
-        completion_tokens_details=builders.completion_details(reasoning_tokens=end.n_reasoning),
+        completion_tokens_details=builders.completion_details(
+            reasoning_tokens=end.n_reasoning,
+            **(
+                {"accepted_prediction_tokens": predicted.n_accepted, "rejected_prediction_tokens": predicted.n_rejected}
+                if predicted
+                else {}
+            ),
+        ),
         prompt_tokens_details=builders.prompt_details(cached_tokens=end.n_cached),
     )
     return usage

@@ -17,7 +17,7 @@ from ._abi import LOGIT_BIAS_STRUCT, RECORD_STRUCT, Status
 from ._native import ffi, lib  # noqa: TID251 (the one place)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ._abi import Request
     from ._options import EngineOptions
@@ -268,6 +268,8 @@ def _engine_params(options: EngineOptions, memory: _Memory) -> Any:
         setattr(params, name, number)
     for name, text in options.texts.items():
         memory.set_str(getattr(params, name), text.encode())
+    _speculation(params.speculation, options.speculation, memory)
+    memory.set_str(params.draft_model_path, os.fsencode(options.draft_model))
     if options.tensor_split:
         params.tensor_split = memory.keep(ffi.new("float[]", options.tensor_split))
         params.n_tensor_split = len(options.tensor_split)
@@ -312,7 +314,17 @@ def _request(request: Request, default_sampling: Any, memory: _Memory) -> Any:
     native.task = int(request.task)
     native.embd_normalize = request.embd_normalize
     native.embd_dimensions = request.embd_dimensions
+    _speculation(native.speculation, request.speculation, memory)
+    memory.set_str(native.prediction, request.prediction.encode())
     return native
+
+
+def _speculation(target: Any, fields: Mapping[str, int | float | str], memory: _Memory) -> None:
+    for name, value in fields.items():
+        if isinstance(value, str):
+            memory.set_str(getattr(target, name), value.encode())
+        else:
+            setattr(target, name, value)
 
 
 def _sampling(sampling: Any, request: Request, memory: _Memory) -> None:

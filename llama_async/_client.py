@@ -85,6 +85,13 @@ class AsyncLlama:
             later.
         prefix_cache_bytes: Main memory for prefixes that had to leave the KV cache, so that they need not be computed
             again; default: 512 MiB, 0: none.
+        speculative: What guesses tokens, which are computed beside the next one and taken if they are right: `"ngram"`
+            (what the text has said before), other kinds by llama.cpp's names, or several, the preferred first; or a
+            mapping of `type`, `n_max` and others, as in a request's `extra_body["speculative"]`. Answers stay what they
+            would be; where it does not pay, nothing is guessed. Default: `"draft"` with a `draft_model`, or else what
+            requests ask for.
+        draft_model: Path of a smaller model of the same vocabulary, which guesses (`"draft"`).
+        draft_max: Tokens guessed at a time, at most; default: 32.
         type_k: Type of the K cache, such as `"f16"` or `"q8_0"`.
         type_v: Type of the V cache.
         use_mmap: Map the file rather than read it.
@@ -143,6 +150,9 @@ class AsyncLlama:
         kv_unified: bool | None = None,
         n_kv: int | None = None,
         prefix_cache_bytes: int | None = None,
+        speculative: str | Sequence[str] | Mapping[str, object] | None = None,
+        draft_model: str | os.PathLike[str] | None = None,
+        draft_max: int | None = None,
         type_k: str | None = None,
         type_v: str | None = None,
         use_mmap: bool | None = None,
@@ -186,6 +196,9 @@ class AsyncLlama:
             "kv_unified": kv_unified,
             "n_kv": n_kv,
             "prefix_cache_bytes": prefix_cache_bytes,
+            "speculative": speculative,
+            "draft_model": draft_model,
+            "draft_max": draft_max,
             "type_k": type_k,
             "type_v": type_v,
             "use_mmap": use_mmap,
@@ -251,8 +264,8 @@ class AsyncLlama:
             token: Instead of `HF_TOKEN`; `""`: none.
             cache_dir: Instead of `HF_HUB_CACHE`.
             local_files_only: Use the cache alone.
-            on_download: Called in the downloading thread with the bytes that are there of a file, and their number if
-                it is known; of one part after the other, where there are several. Raising from it ends the transfer.
+            on_download: Called in the downloading thread with the bytes that are there, and their number if it is
+                known. Raising from it ends the transfer.
             options: As the constructor's.
 
         Raises:

@@ -75,7 +75,9 @@ _CHAT_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
         "moderation": Parameter(_REJECTED, "there is no moderation model"),
         "n": Parameter(_HONOURED, "up to 128"),
         "parallel_tool_calls": Parameter(_HONOURED, "by default as the chat template can"),
-        "prediction": Parameter(_REJECTED, "no predicted outputs"),
+        "prediction": Parameter(
+            _HONOURED, "guessed from; accepted and rejected tokens count what the answer said of it and what not"
+        ),
         "presence_penalty": Parameter(_HONOURED),
         "prompt_cache_key": Parameter(_NO_EFFECT, "prefixes are shared without it"),
         "prompt_cache_options": Parameter(_NO_EFFECT, "prefixes are shared without it"),
@@ -255,6 +257,17 @@ EXTRA_BODY_PARAMETERS: Mapping[str, ExtraParameter] = MappingProxyType(
         "reasoning_budget_tokens": ExtraParameter(
             "int", "", -1, _INT32_MAX, "tokens of thinking before its end is forced; -1: no limit", endpoints=(CHAT,)
         ),
+        "speculative": ExtraParameter(
+            "other", note="false, kinds such as `ngram`, or a mapping of `type` and the following; bounds, not orders"
+        ),
+        "speculative.type": ExtraParameter("other", note="what guesses, preferred first, separated by commas"),
+        "speculative.n_max": ExtraParameter("int", "", 0, 256, "tokens guessed at a time, at most; 0: none"),
+        "speculative.n_min": ExtraParameter("int", "", 0, 256),
+        "speculative.p_min": ExtraParameter("float", "", 0, 1),
+        "speculative.ngram_size_n": ExtraParameter("int", "", 1, 1024, "4"),
+        "speculative.ngram_size_m": ExtraParameter("int", "", 1, 256, "`n_max`"),
+        "speculative.ngram_min_hits": ExtraParameter("int", "", 1, 1024, "of `ngram-map-k4v`"),
+        "speculative.adaptive": ExtraParameter("bool", note="false: guess always, whether it pays or not"),
         "embd_normalize": ExtraParameter(
             "int",
             "",

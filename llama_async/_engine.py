@@ -19,7 +19,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ._abi import RecordKind, RequestFlag, Status
+from ._abi import PREDICTED_STRUCT, Predicted, RecordKind, RequestFlag, Status
 from ._binding import NativeEngine, NativeError, build_info, drain_log, live_engines, set_log_level
 from ._errors import ClientClosedError, ForkedError, OptionError, error_from_status
 from ._generation import End, Generation
@@ -40,6 +40,7 @@ _DELTA = int(RecordKind.DELTA)
 _REASONING = int(RecordKind.REASONING)
 _TOOL_CALL = int(RecordKind.TOOL_CALL)
 _END = int(RecordKind.END)
+_OK = int(Status.OK)
 _LOADING = int(RecordKind.LOADING)
 _READY = int(RecordKind.READY)
 _CLOSED = int(RecordKind.CLOSED)
@@ -327,10 +328,12 @@ class Engine:
             elif kind == _END:
                 generation = generations.pop(request_id, None)
                 if generation is not None:
-                    param = aux.decode("utf-8", "replace")
-                    generation.finish(
-                        End(status, text, param, n_prompt, n_cached, n_generated, prompt_ms, decode_ms, n_tokens)
-                    )
+                    counts = (n_prompt, n_cached, n_generated, prompt_ms, decode_ms, n_tokens)
+                    if status == _OK:
+                        predicted = Predicted(*PREDICTED_STRUCT.unpack(aux)) if aux else None
+                        generation.finish(End(status, text, "", *counts, predicted))
+                    else:
+                        generation.finish(End(status, text, aux.decode("utf-8", "replace"), *counts))
             elif kind == _LOADING:
                 self._progress(n_tokens / 1000)
             elif kind == _READY:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._abi import Finish, Status
+from ._abi import Finish, Predicted, Status
 from ._errors import OpenAIError, StreamClosedError, error_from_status
 from ._pump import Source
 
@@ -68,6 +68,7 @@ class End(NamedTuple):
     prompt_ms: float = 0.0
     decode_ms: float = 0.0
     n_reasoning: int = 0
+    predicted: Predicted | None = None
 
 
 class Answer(Source):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard
 from typing_extensions import Required
 
 from ._chat_formats import chat_template as template_text
-from ._errors import OptionError
+from ._errors import BadRequestError, OptionError
+from ._speculation import guess_kinds, request_speculation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ _INTEGERS: Mapping[str, tuple[int, int]] = {
     "main_gpu": (0, 255),
     "max_queue": (1, _INT32_MAX),
     "n_kv": (1, _INT32_MAX),
+    "draft_max": (0, 256),
     "prefix_cache_bytes": (0, 2**63 - 1),
 }
 _BOOLEANS = ("kv_unified", "use_mmap", "use_mlock", "use_extra_buffers", "swa_full", "offload_kqv")
@@ -63,6 +65,8 @@ class EngineOptions:
         texts: String fields of `la_engine_params` by name.
         tensor_split: Share of each device, empty for the engine's default.
         check_tensors: Whether tensor data is validated while loading; `None`: for files up to 4 GiB.
+        speculation: Fields of `la_speculation` by name.
+        draft_model: The file of a second model that guesses, empty for none.
     """
 
     path: str
@@ -70,6 +74,8 @@ class EngineOptions:
     texts: Mapping[str, str]
     tensor_split: tuple[float, ...] = ()
     check_tensors: bool | None = None
+    speculation: Mapping[str, int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    draft_model: str = ""
 
     @property
     def stem(self) -> str:
@@ -104,6 +110,9 @@ class ModelOptions(TypedDict, total=False):
     kv_unified: bool | None
     n_kv: int | None
     prefix_cache_bytes: int | None
+    speculative: str | Sequence[str] | Mapping[str, object] | None
+    draft_model: str | os.PathLike[str] | None
+    draft_max: int | None
     type_k: str | None
     type_v: str | None
     use_mmap: bool | None
@@ -158,6 +167,9 @@ def engine_options(
     chat_template: str | None,
     check_tensors: bool | None,
     pooling: str | None = None,
+    speculative: str | Sequence[str] | Mapping[str, object] | None = None,
+    draft_model: str | os.PathLike[str] | None = None,
+    draft_max: int | None = None,
     **simple: float | None,
 ) -> EngineOptions:
     """Check the options of a client.
@@ -189,13 +201,37 @@ def engine_options(
             raise OptionError("chat_template", chat_template, str(error)) from None
     if devices is not None:
         texts["devices"] = _devices(devices)
+    speculation = _speculation(speculative, draft_model is not None, draft_max)
     return EngineOptions(
         path=_path(label, model),
+        speculation=MappingProxyType(speculation),
+        draft_model="" if draft_model is None else _path("draft_model", draft_model),
         numbers=MappingProxyType(numbers),
         texts=MappingProxyType(texts),
         tensor_split=() if tensor_split is None else _shares(tensor_split),
         check_tensors=check_tensors,
     )
+
+
+def _speculation(speculative: object, has_draft_model: bool, draft_max: int | None) -> dict[str, int | float | str]:
+    fields: dict[str, int | float | str] = {}
+    if isinstance(speculative, Mapping):
+        try:
+            fields.update(request_speculation({"speculative": speculative}))
+        except BadRequestError as error:
+            raise OptionError("speculative", speculative, f"a mapping of right values: {error.message}") from None
+    elif speculative is not None:
+        try:
+            fields["kinds"] = guess_kinds(speculative)
+        except ValueError as error:
+            raise OptionError("speculative", speculative, str(error)) from None
+    if "kinds" not in fields and has_draft_model:
+        fields["kinds"] = "draft-simple"
+    if "draft-simple" in str(fields.get("kinds", "")).split(",") and not has_draft_model:
+        raise OptionError("speculative", speculative, "without draft-simple unless there is a draft_model")
+    if draft_max is not None:
+        fields["n_max"] = _number("draft_max", draft_max)
+    return fields
 
 
 def _path(label: str, model: object) -> str:

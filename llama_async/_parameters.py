@@ -261,6 +261,8 @@ def _extra(name: str, parameter: ExtraParameter, value: object) -> Any:
         return int(value)
     if name == "priority":
         return integer(name, value, -1000, 1000)
+    if name.startswith("speculative"):
+        return value
     if name == "grammar":
         if not isinstance(value, str) or not value or not is_utf8(value):
             raise bad_request(name, f"{name} is {shown(value)}, but must be GBNF text")

@@ -32,6 +32,7 @@ from ._parameters import (
     stop_strings,
 )
 from ._response_format import is_ready, response_grammar
+from ._speculation import predicted_text, request_speculation
 from ._tools import are_ready, is_named, tool_options
 
 __all__ = ["ChatRequest", "chat_request", "takes_long"]
@@ -126,6 +127,8 @@ def chat_request(model: str, parameters: Mapping[str, object]) -> ChatRequest:
         max_tokens=_max_tokens(given),
         flags=request_flags(stream=stream, extra=extra),
         priority=extra.get("priority", priority),
+        speculation=request_speculation(extra),
+        prediction=predicted_text(given["prediction"]) if "prediction" in given else "",
     )
     return ChatRequest(
         model=model,

@@ -27,6 +27,7 @@ from ._parameters import (
     sampling_numbers,
     stop_strings,
 )
+from ._speculation import request_speculation
 
 __all__ = ["TextPrompt", "TextRequest", "completion_request"]
 
@@ -203,6 +204,7 @@ def completion_request(model: str, parameters: Mapping[str, object]) -> TextRequ
             max_tokens=_max_tokens(given, echo),
             flags=flags,
             priority=extra.get("priority", 0),
+            speculation=request_speculation(extra),
         ),
         logit_bias=logit_bias(given.get("logit_bias")),
         include_usage=include_usage(given, stream),

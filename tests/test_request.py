@@ -192,7 +192,6 @@ REJECTED: dict[str, Any] = {
     "audio": {"voice": "alloy", "format": "wav"},
     "modalities": ["text", "audio"],
     "moderation": {"model": "omni"},
-    "prediction": {"type": "content", "content": "x"},
     "verbosity": "low",
     "web_search_options": {},
 }

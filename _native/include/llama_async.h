@@ -31,7 +31,7 @@ extern "C" {
 #define LA_API __attribute__((visibility("default")))
 #endif
 
-#define LA_ABI_VERSION 2
+#define LA_ABI_VERSION 3
 
 typedef enum la_status {
     LA_OK = 0,
@@ -162,6 +162,22 @@ typedef struct la_sampling {
     la_str grammar; /* GBNF; size 0: none */
 } la_sampling;
 
+/* Tokens are guessed, computed beside the next one in the same step, and taken where the request's own sampling chooses
+ * them: an answer is what it would be without, up to the rounding of another batch shape. How many is decided step by step
+ * by what came true and what it costs; the numbers here are bounds. Below 0: the engine's, or else a default. */
+typedef struct la_speculation {
+    la_str kinds;        /* comma-separated, in order of preference, by upstream's names: "ngram-simple", "ngram-map-k",
+                            "ngram-map-k4v", "ngram-mod", "ngram-cache", "draft-simple" (la_engine_params.draft_model_path),
+                            "draft-mtp" (heads of the model itself), "none"; size 0: the engine's, or else none */
+    int32_t n_max;       /* tokens guessed at a time, at most; 0: none. 32 */
+    int32_t n_min;       /* shorter guesses are not tried. 0 */
+    float p_min;         /* a draft model's tokens end at one less likely. 0 */
+    int32_t ngram_size_n; /* tokens that must repeat. 4 */
+    int32_t ngram_size_m; /* tokens that are taken from behind them. n_max */
+    int32_t ngram_min_hits; /* ngram-map-k4v: repeats before the first guess. 1 */
+    int32_t adaptive;    /* 1: guess as far as it pays; 0: always, up to n_max, whatever it costs. 1 */
+} la_speculation;
+
 typedef struct la_segment {
     int32_t kind;  /* la_segment_kind */
     int32_t flags; /* LA_SEGMENT_* */
@@ -186,6 +202,9 @@ typedef struct la_request {
     int32_t task;       /* la_task; n_choices is ignored unless it is LA_TASK_GENERATE */
     int32_t embd_normalize;  /* LA_TASK_EMBED, upstream's: -1 none, 0 max absolute, 1 taxicab, 2 euclidean */
     int32_t embd_dimensions; /* LA_TASK_EMBED: keep this many, normalized anew; 0: all */
+    la_speculation speculation;
+    la_str prediction; /* what the answer will probably say: guessed from first, whatever `speculation.kinds` says; the END
+                          record's aux is then la_predicted. size 0: nothing */
     double timeout_s;   /* longest silence before LA_ERR_TIMEOUT: since submit or, when streaming, since the last
                            token of any choice; <= 0: none */
 } la_request;
@@ -222,6 +241,8 @@ typedef struct la_engine_params {
     float rope_freq_scale;     /* 0: the model's */
     int32_t n_kv;              /* with kv_unified: tokens of all sequences together; 0: n_ctx * n_parallel. With less,
                                   the last that came gives way when they are used up, and goes on later */
+    la_speculation speculation; /* of requests that do not say otherwise */
+    la_str draft_model_path;    /* a smaller model of the same vocabulary, for "draft-simple"; size 0: none */
     int64_t prefix_cache_bytes; /* main memory for prefixes that had to leave the KV cache; -1: 512 MiB, 0: none */
 } la_engine_params;
 
@@ -235,6 +256,7 @@ typedef struct la_record {
     uint32_t text_offset; /* DELTA, REASONING, TOOL_CALL: valid UTF-8 text. END, READY with an error: its message */
     uint32_t text_size;
     uint32_t aux_offset; /* DELTA: la_logprob entries. END, READY with an error: the parameter's name, if one is at fault.
+                             END of a request with a prediction, LA_OK: la_predicted.
                              TOOL_CALL: on a call's first record its id, a zero byte, its function's name */
     uint32_t aux_size;
     int32_t n_tokens;    /* DELTA: tokens behind this text. END: those spent on reasoning */
@@ -253,6 +275,12 @@ typedef struct la_logprob {
     uint32_t n_bytes;
     uint32_t n_top;
 } la_logprob;
+
+/* Tokens of a request's prediction that its answers said, and the others; of all choices. */
+typedef struct la_predicted {
+    int32_t n_accepted;
+    int32_t n_rejected;
+} la_predicted;
 
 typedef struct la_drained {
     const la_record *records; /* valid until the next drain of the same engine */
@@ -273,6 +301,8 @@ typedef struct la_stats {
     uint64_t n_prefilled; /* prompt tokens computed */
     uint64_t n_cached;    /* prompt tokens taken from a cached prefix */
     uint64_t n_generated; /* tokens sampled */
+    uint64_t n_drafted;   /* tokens guessed and computed to see whether they are right */
+    uint64_t n_accepted;  /* those that were; among n_generated */
     uint64_t n_preempted; /* sequences that gave their slot to another and went on later */
     uint64_t n_stored_bytes; /* main memory that holds prefixes now */
     uint64_t n_wakeups;   /* writes to the wake-up descriptor */

@@ -74,6 +74,13 @@ class Llama(BlockingClient):
             later.
         prefix_cache_bytes: Main memory for prefixes that had to leave the KV cache, so that they need not be computed
             again; default: 512 MiB, 0: none.
+        speculative: What guesses tokens, which are computed beside the next one and taken if they are right: `"ngram"`
+            (what the text has said before), other kinds by llama.cpp's names, or several, the preferred first; or a
+            mapping of `type`, `n_max` and others, as in a request's `extra_body["speculative"]`. Answers stay what they
+            would be; where it does not pay, nothing is guessed. Default: `"draft"` with a `draft_model`, or else what
+            requests ask for.
+        draft_model: Path of a smaller model of the same vocabulary, which guesses (`"draft"`).
+        draft_max: Tokens guessed at a time, at most; default: 32.
         type_k: Type of the K cache, such as `"f16"` or `"q8_0"`.
         type_v: Type of the V cache.
         use_mmap: Map the file rather than read it.
@@ -130,6 +137,9 @@ class Llama(BlockingClient):
         kv_unified: bool | None = None,
         n_kv: int | None = None,
         prefix_cache_bytes: int | None = None,
+        speculative: str | Sequence[str] | Mapping[str, object] | None = None,
+        draft_model: str | os.PathLike[str] | None = None,
+        draft_max: int | None = None,
         type_k: str | None = None,
         type_v: str | None = None,
         use_mmap: bool | None = None,
@@ -178,6 +188,9 @@ class Llama(BlockingClient):
                 kv_unified=kv_unified,
                 n_kv=n_kv,
                 prefix_cache_bytes=prefix_cache_bytes,
+                speculative=speculative,
+                draft_model=draft_model,
+                draft_max=draft_max,
                 type_k=type_k,
                 type_v=type_v,
                 use_mmap=use_mmap,

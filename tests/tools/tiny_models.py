@@ -24,11 +24,13 @@ __all__ = [
     "hybrid_model",
     "llama_model",
     "mamba_model",
+    "mtp_model",
     "swa_model",
     "tiny_bert",
     "tiny_hybrid",
     "tiny_llama",
     "tiny_mamba",
+    "tiny_mtp",
     "tiny_reranker",
     "tiny_swa",
 ]
@@ -152,6 +154,14 @@ class _Weights:
         self.matrix(f"{block}.attn_k", n_head_kv * head_dim, n_embd, gain=2)
         self.matrix(f"{block}.attn_v", n_head_kv * head_dim, n_embd)
         self.matrix(f"{block}.attn_output", n_embd, n_head * head_dim, gain=2)
+
+    def experts(self, block: str, n_embd: int, n_ff: int, n_expert: int) -> None:
+        """Of one layer, and one that is shared; each of them n_ff wide."""
+        for name, n_out, n_in in (("gate", n_ff, n_embd), ("up", n_ff, n_embd), ("down", n_embd, n_ff)):
+            self.matrix(f"{block}.ffn_{name}_shexp", n_out, n_in)
+            shape = (n_expert, n_out, n_in)
+            weights = self._random.standard_normal(shape) / np.sqrt(n_in)
+            self.tensors[f"{block}.ffn_{name}_exps.weight"] = weights.astype(np.float32)
 
     def feed_forward(self, block: str, n_embd: int, n_ff: int) -> None:
         self.constant(f"{block}.ffn_norm.weight", n_embd)
@@ -338,6 +348,70 @@ def hybrid_model(
     return TinyModel("lfm2", {"general.name": "tiny hybrid", **metadata, **vocabulary}, weights.tensors)
 
 
+def mtp_model(
+    *,
+    seed: int = 0,
+    n_vocab: int = 300,
+    n_embd: int = 64,
+    n_layer: int = 2,
+    n_head: int = 4,
+    n_head_kv: int = 2,
+    n_expert: int = 2,
+    n_ctx_train: int = 4096,
+    chat_template: str | None = CHATML,
+) -> TinyModel:
+    """Return GLM-4.5's architecture: a dense layer, experts, and one more layer that predicts the token after the next.
+
+    That layer has random weights too: what it guesses is wrong mostly, as a test of taking guesses back wants it.
+    """
+    vocabulary, answerable = _vocabulary(n_vocab, chat_template)
+    n_ff = 2 * n_embd
+    weights = _Weights(seed)
+    weights.table(n_vocab, n_embd)
+    for layer in range(n_layer + 1):
+        block = f"blk.{layer}"
+        weights.constant(f"{block}.attn_norm.weight", n_embd)
+        weights.attention(block, n_embd, n_head, n_head_kv, n_embd // n_head)
+        weights.constant(f"{block}.post_attention_norm.weight", n_embd)
+        if layer == 0:
+            weights.matrix(f"{block}.ffn_gate", n_ff, n_embd)
+            weights.matrix(f"{block}.ffn_up", n_ff, n_embd)
+            weights.matrix(f"{block}.ffn_down", n_embd, n_ff)
+            continue
+        weights.matrix(f"{block}.ffn_gate_inp", n_expert, n_embd)
+        weights.constant(f"{block}.exp_probs_b.bias", n_expert, 0.0)
+        weights.experts(block, n_embd, n_ff, n_expert)
+        if layer == n_layer:
+            weights.matrix(f"{block}.nextn.eh_proj", n_embd, 2 * n_embd)
+            weights.constant(f"{block}.nextn.enorm.weight", n_embd)
+            weights.constant(f"{block}.nextn.hnorm.weight", n_embd)
+    weights.constant("output_norm.weight", n_embd)
+    weights.output(answerable, n_embd)
+    metadata = _metadata(
+        "glm4moe",
+        context_length=n_ctx_train,
+        embedding_length=n_embd,
+        block_count=n_layer + 1,
+        nextn_predict_layers=1,
+        leading_dense_block_count=1,
+        feed_forward_length=n_ff,
+        expert_feed_forward_length=n_ff,
+        expert_count=n_expert,
+        expert_used_count=1,
+        expert_shared_count=1,
+        expert_weights_scale=1.0,
+        expert_weights_norm=True,
+        attention__head_count=n_head,
+        attention__head_count_kv=n_head_kv,
+        attention__key_length=n_embd // n_head,
+        attention__value_length=n_embd // n_head,
+        attention__layer_norm_rms_epsilon=1e-5,
+        rope__dimension_count=n_embd // n_head,
+        vocab_size=n_vocab,
+    )
+    return TinyModel("glm4moe", {"general.name": "tiny mtp", **metadata, **vocabulary}, weights.tensors)
+
+
 def _wordpieces() -> dict[str, Any]:
     """Return the tokenizer's metadata of a vocabulary of single characters, 5 special tokens before them."""
     characters = [chr(code) for code in range(0x21, 0x7F) if not chr(code).isupper()]
@@ -408,6 +482,7 @@ tiny_llama = partial(_write, llama_model)
 tiny_swa = partial(_write, swa_model)
 tiny_mamba = partial(_write, mamba_model)
 tiny_hybrid = partial(_write, hybrid_model)
+tiny_mtp = partial(_write, mtp_model)
 tiny_bert = partial(_write, bert_model)
 tiny_reranker = partial(_write, bert_model, rank=True)
 

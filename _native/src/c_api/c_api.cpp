@@ -124,6 +124,10 @@ size_t la_log_drain(char * buffer, size_t capacity) noexcept {
     return n;
 }
 
+static void init_speculation(la_speculation & speculation) {
+    speculation = { { nullptr, 0 }, -1, -1, -1, -1, -1, -1, -1 };
+}
+
 void la_engine_params_init(la_engine_params * params) noexcept {
     if (!params) {
         return;
@@ -138,6 +142,7 @@ void la_engine_params_init(la_engine_params * params) noexcept {
     params->offload_kqv = 1;
     params->flash_attention = -1;
     params->pooling = -1;
+    init_speculation(params->speculation);
     params->prefix_cache_bytes = -1;
 }
 
@@ -176,6 +181,7 @@ void la_request_init(la_request * request) noexcept {
     *request = {};
     request->struct_size = sizeof(*request);
     la::init_sampling(request->sampling);
+    init_speculation(request->speculation);
     request->n_choices = 1;
     request->max_tokens = -1;
     request->embd_normalize = 2;

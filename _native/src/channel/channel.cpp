@@ -169,7 +169,9 @@ void Channel::take(Mailbox & mailbox) {
         record.prompt_ms = end.prompt_ms;
         record.decode_ms = end.decode_ms;
         add_blob(end.message, record.text_offset, record.text_size);
-        add_blob(end.param, record.aux_offset, record.aux_size);
+        add_blob(end.has_predicted ? std::string_view(reinterpret_cast<const char *>(&end.predicted), sizeof(end.predicted))
+                                   : std::string_view(end.param),
+                 record.aux_offset, record.aux_size);
     }
 }
 

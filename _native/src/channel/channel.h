@@ -26,6 +26,8 @@ struct End {
     int32_t n_cached = 0;
     int32_t n_generated = 0;
     int32_t n_reasoning = 0;
+    bool has_predicted = false;
+    la_predicted predicted = { 0, 0 };
     float prompt_ms = 0;
     float decode_ms = 0;
 };

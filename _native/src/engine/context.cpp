@@ -34,6 +34,9 @@ template <typename F> F cpu_function(const char * name) {
 // Measured choice, see docs/design.md.
 constexpr uint32_t k_poll = 50;
 
+// Of a recurrent state.
+constexpr int32_t k_max_steps_back = 8;
+
 std::shared_ptr<ggml_threadpool> make_threadpool(int32_t n_threads) {
     auto params = ggml_threadpool_params_default(n_threads);
     params.poll = k_poll;
@@ -181,6 +184,10 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
     // One row of logits per sequence and step, and those of prompts that are scored.
     params.n_outputs_max = static_cast<uint32_t>(shape.n_parallel + max_scored(model));
+    if (model.is_recurrent() && !config.speculation.kinds.empty()) {
+        // So far it can step back, at the price of as many copies of its state; 0 remains where the architecture cannot.
+        params.n_rs_seq = static_cast<uint32_t>(std::min(config.speculation.n_max, k_max_steps_back));
+    }
     params.kv_unified = config.raw.kv_unified != 0;
     params.swa_full = !forgets_window(model, config);
     Context context = create(model, params, std::move(threads),
@@ -189,6 +196,20 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
     context.n_ctx = shape.n_ctx;
     context.n_cells = shape.n_cells;
     return context;
+}
+
+Context make_heads_context(const Model & model, const EngineConfig & config, const Context & target, Threads threads) {
+    llama_context_params params = common_params(config, threads);
+    params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
+    params.ctx_other = target.llama.get();
+    params.n_ctx = llama_n_ctx(target.llama.get());
+    params.n_seq_max = static_cast<uint32_t>(config.raw.n_parallel);
+    params.n_batch = static_cast<uint32_t>(config.raw.n_batch);
+    params.n_ubatch = static_cast<uint32_t>(config.raw.n_ubatch);
+    params.n_outputs_max = params.n_seq_max;
+    params.kv_unified = config.raw.kv_unified != 0;
+    params.swa_full = true;
+    return create(model, params, std::move(threads), "a context for the layers that predict more tokens");
 }
 
 Context make_embedding_context(const Model & model, const EngineConfig & config, EmbeddingShape shape, Threads threads) {

@@ -52,6 +52,10 @@ int32_t max_scored(const Model & model);
 Context make_context(const Model & model, const EngineConfig & config, ContextShape shape, Threads threads,
                      bool dry = false);
 
+// Of the layers of the model that predict more tokens (llama_model_n_layer_nextn), for what `target` computes. Throws as
+// make_context.
+Context make_heads_context(const Model & model, const EngineConfig & config, const Context & target, Threads threads);
+
 struct EmbeddingShape {
     enum llama_pooling_type pooling; // NONE: the rows of all tokens come out
     int32_t n_tokens;           // of one compute graph

@@ -14,8 +14,14 @@ namespace la {
 // comparisons.
 static constexpr size_t k_max_looked_at = 64;
 
-Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config, Context context, Requests & requests,
-                 Channel & channel, const std::atomic<bool> & closing, DecoderStats & stats)
+// How many tokens a state can step back.
+static int32_t max_guessed(const Model & model, llama_context * ctx) {
+    return model.is_recurrent() ? static_cast<int32_t>(llama_n_rs_seq(ctx)) : SpeculationSpec::k_most;
+}
+
+Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config, Context context,
+                 std::unique_ptr<GuessingModel> guessing_model, Requests & requests, Channel & channel,
+                 const std::atomic<bool> & closing, DecoderStats & stats)
     : model_(std::move(model)),
       context_(std::move(context)),
       requests_(requests),
@@ -26,6 +32,10 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       memory_(*model_, config, context_.llama.get()),
       slots_(config.raw.n_parallel),
       budget_(config.raw.n_ubatch),
+      guessing_model_(std::move(guessing_model)),
+      pace_(config.raw.n_parallel),
+      shared_ngrams_(config.speculation.ngram_size_n),
+      max_guessed_(max_guessed(*model_, context_.llama.get())),
       batch_(llama_batch_init(config.raw.n_batch, 0, 1)),
       stats_(stats) {}
 
@@ -272,17 +282,84 @@ void Decoder::release(Slot & slot) {
 
 // -- one step ---------------------------------------------------------------------------------------------------------
 
-std::vector<Decoder::Item> Decoder::plan() const {
+// How many tokens may be guessed for a sequence that decodes: they must fit behind what is there, and none is of use past
+// its end.
+int32_t Decoder::n_guessable(const Slot & slot) const {
+    const auto & sequence = *slot.sequence;
+    const int32_t n_room = context_.n_ctx - n_computed(slot) - 2;
+    const int32_t max_tokens = sequence.request->spec.max_tokens;
+    const int32_t n_wanted = max_tokens > 0 ? max_tokens - sequence.n_generated - 1 : n_room;
+    return std::min({ n_room, n_wanted, max_guessed_ });
+}
+
+// What each sequence's guesser would put into the next step, as far as it pays.
+void Decoder::guess() {
+    guessables_.clear();
+    guessing_.clear();
+    int32_t n_decoding = 0;
+    for (auto & slot : slots_) {
+        if (!slot.sequence || n_to_prefill(slot) > 0) {
+            continue;
+        }
+        ++n_decoding;
+        Guesser * guesser = slot.sequence->guesser.get();
+        if (!guesser) {
+            continue;
+        }
+        const int32_t n = guesser->look(memory_.computed(index(slot)), slot.sequence->last, n_guessable(slot), shared_ngrams_);
+        if (n > 0) {
+            guessables_.push_back({ &guesser->acceptance(), n, guesser->n_min(), guess_s(*guesser), guesser->adaptive(), 0 });
+            guessing_.push_back(&slot);
+        }
+    }
+    if (guessables_.empty()) {
+        return;
+    }
+    // Each needs a row of logits, of which there are as many as a step may score.
+    pace_.allot(guessables_, n_decoding, std::min(max_scored_, n_batch_ - n_running()));
+    guess_by_model();
+    for (size_t i = 0; i < guessing_.size(); ++i) {
+        guessing_[i]->sequence->guesser->cut(guessables_[i].n);
+    }
+}
+
+// Seconds that a token of its guess costs before the step.
+double Decoder::guess_s(const Guesser & guesser) const {
+    return guessing_model_ && guesser.source() == Guesser::model ? guessing_model_->token_s() : 0;
+}
+
+void Decoder::guess_by_model() {
+    std::vector<GuessingModel::Wish> wishes;
+    for (size_t i = 0; i < guessing_.size(); ++i) {
+        auto & sequence = *guessing_[i]->sequence;
+        Guesser & guesser = *sequence.guesser;
+        const int32_t slot = index(*guessing_[i]);
+        if (guessing_model_ && guesser.source() == Guesser::model && guessables_[i].n > 0) {
+            wishes.push_back({ slot, &memory_.computed(slot), sequence.last, guessables_[i].n, guesser.p_min(), &guesser.guess() });
+        }
+    }
+    if (!wishes.empty()) {
+        guessing_model_->guess(wishes);
+    }
+}
+
+std::vector<Decoder::Item> Decoder::plan() {
+    guess();
     std::vector<Work> works;
     int32_t n_decoding = 0;
+    int32_t n_guessed = 0;
     for (const auto & slot : slots_) {
         if (slot.sequence) {
-            works.push_back({ index(slot), n_to_prefill(slot) });
-            n_decoding += works.back().n_to_prefill == 0;
+            works.push_back({ index(slot), n_to_prefill(slot), 0 });
+            if (works.back().n_to_prefill == 0) {
+                ++n_decoding;
+                works.back().n_guessed = slot.sequence->guesser ? slot.sequence->guesser->n_tried() : 0;
+                n_guessed += works.back().n_guessed;
+            }
         }
     }
     std::vector<Item> items;
-    int32_t n_to_score = max_scored_;
+    int32_t n_to_score = max_scored_ - n_guessed;
     for (const auto & share : plan_step(works, n_batch_, budget_.n_prefill(n_decoding))) {
         const auto & slot = slots_[share.slot];
         const bool prefill = n_to_prefill(slot) > 0;
@@ -303,6 +380,9 @@ std::vector<Decoder::Item> Decoder::plan() const {
 
 void Decoder::compute(std::vector<Item> items) {
     int32_t result = decode(items);
+    if (result == 1 && leave_out_guesses(items)) {
+        result = decode(items); // nobody loses a slot for a guess
+    }
     while (result == 1 && free_cells()) {
         items.erase(std::remove_if(items.begin(), items.end(),
                                    [&](const Item & item) { return !slots_[item.slot].sequence; }),
@@ -328,10 +408,20 @@ void Decoder::compute(std::vector<Item> items) {
                 memory_.append(item.slot, &slot.sequence->last, 1);
             }
         }
+        int32_t n_decoding = 0;
+        int32_t n_guessed = 0;
+        for (const auto & item : items) {
+            n_decoding += !item.prefill;
+            n_guessed += item.n_guessed();
+        }
         for (const auto & item : items) {
             // Another choice's fault may have taken the whole request, this one too.
-            if (item.output >= 0 && slots_[item.slot].sequence) {
-                sample(item);
+            const int32_t n_right = item.output >= 0 && slots_[item.slot].sequence ? sample(item) : 0;
+            if (guessing_model_ && !item.prefill) {
+                guessing_model_->note(item.slot, n_right);
+            }
+            if (item.n_guessed() > 0) {
+                settle(item, n_right, n_decoding, n_guessed);
             }
         }
         stats_.sample_s.store(stats_.sample_s.load(std::memory_order_relaxed) + now_s() - start,
@@ -341,6 +431,9 @@ void Decoder::compute(std::vector<Item> items) {
     restore(items);
     if (result == 2) {
         return; // aborted: nobody in the batch is wanted any more; the next turn drops them
+    }
+    if (leave_out_guesses(items)) {
+        return compute(std::move(items));
     }
     if (items.size() == 1) {
         auto & slot = slots_[items[0].slot];
@@ -355,6 +448,22 @@ void Decoder::compute(std::vector<Item> items) {
             compute({ item });
         }
     }
+}
+
+bool Decoder::leave_out_guesses(std::vector<Item> & items) {
+    bool any = false;
+    for (auto & item : items) {
+        if (item.n_guessed() > 0) {
+            item.n_tokens = 1;
+            any = true;
+            if (slots_[item.slot].sequence) {
+                slots_[item.slot].sequence->guesser->cut(0);
+            }
+        }
+    }
+    items.erase(std::remove_if(items.begin(), items.end(), [&](const Item & item) { return !slots_[item.slot].sequence; }),
+                items.end());
+    return any && !items.empty();
 }
 
 void Decoder::keep_checkpoint(Slot & slot) {
@@ -387,7 +496,8 @@ bool Decoder::free_cells() {
 int32_t Decoder::decode(std::vector<Item> & items) {
     batch_.n_tokens = 0;
     in_batch_.clear();
-    int32_t n_decoded = 0;
+    int32_t n_decoding = 0;
+    int32_t n_guessed = 0;
     int32_t n_prefilled = 0;
     bool scored = false;
     for (auto & item : items) {
@@ -400,17 +510,21 @@ int32_t Decoder::decode(std::vector<Item> & items) {
         scored = scored || scores;
         for (int32_t i = 0; i < item.n_tokens; ++i) {
             const int32_t row = batch_.n_tokens++;
-            batch_.token[row] = item.prefill ? target[n_before + i] : slot.sequence->last;
+            batch_.token[row] = item.prefill ? target[n_before + i]
+                                : i == 0     ? slot.sequence->last
+                                             : slot.sequence->guesser->guess()[static_cast<size_t>(i) - 1];
             batch_.pos[row] = n_before + i;
             batch_.n_seq_id[row] = 1;
             batch_.seq_id[row][0] = item.slot;
             const bool last = !item.prefill || n_before + i + 1 == static_cast<int32_t>(target.size());
             batch_.logits[row] = last || scores;
-            if (last) {
+            if (last && item.output < 0) {
                 item.output = row;
             }
         }
-        (item.prefill ? n_prefilled : n_decoded) += item.n_tokens;
+        n_decoding += !item.prefill;
+        n_guessed += item.n_guessed();
+        n_prefilled += item.prefill ? item.n_tokens : 0;
         in_batch_.push_back(slot.sequence->request.get());
     }
     std::sort(in_batch_.begin(), in_batch_.end());
@@ -426,7 +540,16 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     if (result == 0) {
         stats_.n_prefilled.fetch_add(n_prefilled, std::memory_order_relaxed);
         if (!scored) { // a prompt whose every token has logits costs more than others do
-            budget_.note_step(n_decoded, n_prefilled, seconds);
+            budget_.note_step(n_decoding + n_guessed, n_prefilled, seconds);
+        }
+        if (guessing_model_ && std::any_of(items.begin(), items.end(), [&](const Item & item) {
+                const auto & guesser = slots_[item.slot].sequence->guesser;
+                return guesser && guesser->has_model();
+            })) {
+            guessing_model_->follow(batch_);
+        }
+        if (n_prefilled == 0) {
+            pace_.note_step(n_decoding, n_guessed, seconds);
         }
     }
     return result;
@@ -479,21 +602,61 @@ void Decoder::score(const Item & item) {
     }
 }
 
-void Decoder::sample(const Item & item) {
+// Samples each row until a token is another than was guessed, or the sequence is over. Returns how many guesses were right.
+int32_t Decoder::sample(const Item & item) {
     auto & slot = slots_[item.slot];
+    for (int32_t i = 0;; ++i) {
+        const llama_token token = sample_next(slot, item.output + i, i);
+        if (i == item.n_guessed() || token != batch_.token[item.first + i + 1]) {
+            return i;
+        }
+        if (!slot.sequence) {
+            return i + 1;
+        }
+        memory_.append(item.slot, &token, 1);
+    }
+}
+
+// After a step of n_decoding sequences and n_guessed tokens more: what was guessed wrong leaves the slot's state.
+void Decoder::settle(const Item & item, int32_t n_right, int32_t n_decoding, int32_t n_guessed) {
+    auto & slot = slots_[item.slot];
+    stats_.n_drafted.fetch_add(static_cast<uint64_t>(item.n_guessed()), std::memory_order_relaxed);
+    stats_.n_accepted.fetch_add(static_cast<uint64_t>(n_right), std::memory_order_relaxed);
+    if (slot.sequence) {
+        Guesser & guesser = *slot.sequence->guesser;
+        guesser.note_step(n_right, pace_.token_cost(n_decoding, n_guessed, guess_s(guesser)));
+        if (n_right == item.n_guessed()) {
+            return;
+        }
+    }
+    if (!memory_.drop_rest(item.slot)) {
+        // What a sliding window needs of its past may be overwritten: it is computed again.
+        auto computed = memory_.computed(item.slot);
+        memory_.clear(item.slot);
+        if (slot.sequence) {
+            slot.sequence->stop_at(std::move(computed));
+        }
+    }
+}
+
+// Samples one row, the i-th of the slot's in this step; -1: nothing came of it. The sequence may be over.
+llama_token Decoder::sample_next(Slot & slot, int32_t row_index, int32_t i) {
     auto & sequence = *slot.sequence;
     const RequestPtr request = sequence.request;
     if (request->spec.max_tokens == 0) {
         request->first_token_s = request->last_token_s = now_s();
         channel_.post_delta(request->mailbox, sequence.choice, {}, {}, 0, LA_FINISH_LENGTH);
         finish(slot);
-        return;
+        return -1;
     }
     try {
         const AssertsThrow asserts_throw;
-        const float * row = llama_get_logits_ith(context_.llama.get(), item.output);
-        const llama_token token = sequence.choose(context_.llama.get(), item.output);
+        const float * row = llama_get_logits_ith(context_.llama.get(), row_index);
+        const llama_token token = sequence.choose(context_.llama.get(), row_index);
         const auto step = sequence.add(*model_, token, row, context_.n_ctx);
+        if (sequence.guesser) {
+            sequence.guesser->note_token(i, token);
+        }
         const double now = now_s();
         if (request->first_token_s == 0) {
             request->first_token_s = now;
@@ -516,16 +679,22 @@ void Decoder::sample(const Item & item) {
         if (finished) {
             finish(slot);
         }
+        return token;
     } catch (const Error & e) {
         drop(request, e.status, e.what());
     } catch (const std::exception & e) {
         // Upstream's samplers and grammars throw through C; the fault is this request's alone.
         drop(request, LA_ERR_INTERNAL, std::string("sampling failed: ") + e.what());
     }
+    return -1;
 }
 
 void Decoder::finish(Slot & slot) {
     const RequestPtr request = slot.sequence->request;
+    if (const Prediction * predicted = slot.sequence->guesser ? slot.sequence->guesser->predicted() : nullptr) {
+        request->predicted.n_accepted += predicted->n_said();
+        request->predicted.n_rejected += predicted->n_unsaid();
+    }
     release(slot);
     if (--request->n_running == 0) {
         requests_.end(request, LA_OK);

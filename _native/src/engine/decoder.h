@@ -7,6 +7,8 @@
 #include "planner/planner.h"
 #include "request/requests.h"
 #include "sequence/sequence.h"
+#include "speculative/guessing_model.h"
+#include "speculative/pace.h"
 
 #include <algorithm>
 #include <atomic>
@@ -21,6 +23,8 @@ struct DecoderStats {
     std::atomic<uint64_t> n_prefilled{ 0 };
     std::atomic<uint64_t> n_cached{ 0 };
     std::atomic<uint64_t> n_generated{ 0 };
+    std::atomic<uint64_t> n_drafted{ 0 };
+    std::atomic<uint64_t> n_accepted{ 0 };
     std::atomic<uint64_t> n_preempted{ 0 };
     std::atomic<uint64_t> stored_bytes{ 0 };
     std::atomic<double> decode_s{ 0 };
@@ -30,9 +34,11 @@ struct DecoderStats {
 // Not thread-safe.
 class Decoder {
   public:
-    // `closing` makes a running decode step stop early. The references outlive the decoder.
-    Decoder(std::shared_ptr<const Model> model, const EngineConfig & config, Context context, Requests & requests,
-            Channel & channel, const std::atomic<bool> & closing, DecoderStats & stats);
+    // `closing` makes a running decode step stop early. The references outlive the decoder. guessing_model: null, or what
+    // guesses.
+    Decoder(std::shared_ptr<const Model> model, const EngineConfig & config, Context context,
+            std::unique_ptr<GuessingModel> guessing_model, Requests & requests, Channel & channel,
+            const std::atomic<bool> & closing, DecoderStats & stats);
     ~Decoder();
 
     // Touches the weights once, so that the first request does not wait for the disk. Call it before step().
@@ -64,7 +70,9 @@ class Decoder {
         int32_t n_tokens;
         bool prefill;
         int32_t first;  // row of the batch
-        int32_t output; // index of the batch row whose logits are sampled; -1: none yet
+        int32_t output; // index of the batch row whose logits are sampled first; -1: none yet
+
+        int32_t n_guessed() const { return prefill ? 0 : n_tokens - 1; }
     };
 
     int32_t n_running() const { return stats_.n_running.load(std::memory_order_relaxed); }
@@ -84,14 +92,21 @@ class Decoder {
     bool has_cells_for(const Sequence & sequence) const;
     void preempt(Slot & slot);
 
-    std::vector<Item> plan() const;
+    void guess();
+    void guess_by_model();
+    double guess_s(const Guesser & guesser) const;
+    int32_t n_guessable(const Slot & slot) const;
+    std::vector<Item> plan();
     void compute(std::vector<Item> items);
     int32_t decode(std::vector<Item> & items);
+    bool leave_out_guesses(std::vector<Item> & items);
     bool free_cells();
     void keep_checkpoint(Slot & slot);
     void restore(const std::vector<Item> & items);
     void score(const Item & item);
-    void sample(const Item & item);
+    int32_t sample(const Item & item);
+    llama_token sample_next(Slot & slot, int32_t row, int32_t i);
+    void settle(const Item & item, int32_t n_right, int32_t n_decoding, int32_t n_guessed);
     void finish(Slot & slot);
     void release(Slot & slot);
 
@@ -114,6 +129,12 @@ class Decoder {
     AdmissionQueue waiting_;
     uint64_t n_admitted_ = 0;
     StepBudget budget_;
+    const std::unique_ptr<GuessingModel> guessing_model_; // null: none
+    GuessPace pace_;
+    SharedNgrams shared_ngrams_;
+    const int32_t max_guessed_; // of one sequence, which can be taken back
+    std::vector<Guessable> guessables_; // scratch
+    std::vector<Slot *> guessing_;      // scratch: whose they are
     uint64_t n_steps_ = 0;
     llama_batch batch_;
     std::vector<Request *> in_batch_;

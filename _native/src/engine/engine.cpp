@@ -1,6 +1,8 @@
 #include "engine/engine.h"
 
 #include "base/error.h"
+#include "speculative/draft_model.h"
+#include "speculative/next_heads.h"
 #include "tasks/text_task.h"
 
 #include <algorithm>
@@ -26,7 +28,8 @@ void Engine::close() {
 }
 
 uint64_t Engine::submit(const la_request & request) {
-    RequestSpec spec(request);
+    RequestSpec spec(request, config_.speculation);
+    check_guesses(spec);
     const std::lock_guard<std::mutex> lock(mutex_);
     if (closing_) {
         throw Error(LA_ERR_CLOSED, "the client was closed");
@@ -41,6 +44,19 @@ uint64_t Engine::submit(const la_request & request) {
     preparer_->push(std::move(accepted));
     changed_.notify_one(); // the decode thread keeps an eye on what is being prepared
     return id;
+}
+
+// What guesses must have been loaded.
+void Engine::check_guesses(const RequestSpec & spec) const {
+    const auto & kinds = spec.speculation.kinds;
+    for (const GuessKind kind : kinds) {
+        if ((kind == GuessKind::draft_simple && config_.draft_model_path.empty()) ||
+            (kind == GuessKind::draft_mtp && !config_.speculation.has(kind))) {
+            throw Error(LA_ERR_INVALID,
+                        std::string("speculative names ") + name_of(kind) + ", which the client was not opened with",
+                        "speculative");
+        }
+    }
 }
 
 void Engine::check_task(const RequestSpec & spec) const {
@@ -125,6 +141,8 @@ la_stats Engine::stats() const {
     out.n_ended = channel_.n_ended();
     out.n_cached = stats_.n_cached;
     out.n_generated = stats_.n_generated;
+    out.n_drafted = stats_.n_drafted;
+    out.n_accepted = stats_.n_accepted;
     out.n_preempted = stats_.n_preempted;
     out.n_stored_bytes = stats_.stored_bytes;
     out.n_wakeups = channel_.n_wakeups();
@@ -210,7 +228,15 @@ std::unique_ptr<Decoder> Engine::load() {
     const auto embedding = embedding_traits(*model, config_, has_memory, limits.n_ctx);
     std::unique_ptr<Decoder> decoder;
     if (limits.can_generate) {
-        decoder = std::make_unique<Decoder>(model, config_, std::move(context), requests_, channel_, closing_, stats_);
+        std::unique_ptr<GuessingModel> guessing_model;
+        if (!config_.draft_model_path.empty()) {
+            guessing_model = DraftModel::load(*model, config_, limits.n_ctx, threads, closing_);
+            check_closing();
+        } else if (config_.speculation.has(GuessKind::draft_mtp)) {
+            guessing_model = std::make_unique<NextHeads>(model, config_, context, threads, closing_);
+        }
+        decoder = std::make_unique<Decoder>(model, config_, std::move(context), std::move(guessing_model), requests_, channel_,
+                                            closing_, stats_);
         decoder->warm_up();
     }
     const auto deliver = [this](const RequestPtr & request, std::vector<SequencePtr> sequences) {

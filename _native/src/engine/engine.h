@@ -45,6 +45,7 @@ class Engine {
     std::unique_ptr<Decoder> load(); // null: the model cannot generate
     void decode_until_closed(Decoder * decoder);
     std::unique_ptr<Decoder> make_decoder(std::shared_ptr<const Model> model, Context context);
+    void check_guesses(const RequestSpec & spec) const;
     void check_task(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded
     void sweep(std::unique_lock<std::mutex> & lock);
     void check_size(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded

@@ -1,22 +1,30 @@
 #include "engine/estimate.h"
 
 #include "engine/context.h"
+#include "speculative/draft_model.h"
 
 #include "../src/llama-ext.h" // memory breakdown; relative to common/, as upstream's own common includes it
 
 namespace la {
 
-la_memory estimate(const EngineConfig & config) {
+static void add(const EngineConfig & config, la_memory & out) {
     const auto model = Model::load(config, [](float) { return true; }, /* dry */ true);
     // Nothing is computed: no pool.
     const Threads none = { nullptr, nullptr, 1, 1 };
     const Context context = make_context(*model, config, context_shape(*model, config), none, /* dry */ true);
-    la_memory out = {};
-    out.struct_size = sizeof(out);
     for (const auto & [type, bytes] : llama_get_memory_breakdown(context.llama.get())) {
         out.weights_bytes += bytes.model;
         out.context_bytes += bytes.context;
         out.compute_bytes += bytes.compute;
+    }
+}
+
+la_memory estimate(const EngineConfig & config) {
+    la_memory out = {};
+    out.struct_size = sizeof(out);
+    add(config, out);
+    if (!config.draft_model_path.empty()) {
+        add(DraftModel::config_of(config), out);
     }
     return out;
 }

@@ -133,11 +133,17 @@ static std::vector<SequencePtr> prepare(const Model & model, int32_t n_ctx, cons
     if (!constraint.grammar.empty()) {
         grammar = compile(grammars, model, constraint.grammar); // once for all choices
     }
+    const bool guesses = spec.speculation.n_max > 0 && !spec.speculation.kinds.empty();
+    const auto predicted = tokenize(model, spec.prediction, false, false);
+    const bool has_model = spec.speculation.has(GuessKind::draft_simple) || spec.speculation.has(GuessKind::draft_mtp);
     std::vector<SequencePtr> sequences;
     for (int32_t choice = 0; choice < spec.n_choices; ++choice) {
         Sampler sampler(model, spec.sampling, constraint, grammar, choice, n_ctx);
         sampler.accept_prompt(request->prompt);
         sequences.push_back(std::make_unique<Sequence>(request, choice, std::move(sampler), limits));
+        if (guesses || !predicted.empty()) {
+            sequences.back()->guesser = std::make_unique<Guesser>(spec.speculation, predicted, has_model);
+        }
     }
     request->n_running = spec.n_choices;
     return sequences;

@@ -57,6 +57,13 @@ void SlotMemory::clear(int32_t slot) {
     computed_[slot].clear();
 }
 
+bool SlotMemory::drop_rest(int32_t slot) {
+    const auto n = static_cast<llama_pos>(computed_[slot].size());
+    // A recurrent state steps back by itself, as far as it was told to remember.
+    const bool possible = recurrent_ || n >= first_cut(slot);
+    return possible && llama_memory_seq_rm(memory(), slot, n, -1);
+}
+
 int32_t SlotMemory::start(const Placement & placement, const Tokens & prompt) {
     const int32_t slot = placement.slot;
     // Taken out before anything else is put in.

@@ -30,6 +30,9 @@ class SlotMemory {
     // or, where that is found out too late, gone.
     bool cut(int32_t slot, int32_t n);
     void clear(int32_t slot);
+    // Forgets what was computed beyond computed(): guesses that were wrong. Returns false when that cannot be: then the slot's
+    // state is of no use any more.
+    bool drop_rest(int32_t slot);
 
     // What the slot's state can be cut back to (SlotView::first_cut).
     int32_t first_cut(int32_t slot) const;

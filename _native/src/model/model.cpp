@@ -43,6 +43,8 @@ EngineConfig::EngineConfig(const la_engine_params & params)
     : raw(params),
       model_path(to_string(params.model_path)),
       chat_template(to_string(params.chat_template)),
+      draft_model_path(to_string(params.draft_model_path)),
+      speculation(params.speculation, SpeculationSpec()),
       type_k(to_string(params.type_k)),
       type_v(to_string(params.type_v)) {
     require(!model_path.empty(), "model_path", 0, "a path");
@@ -64,6 +66,13 @@ EngineConfig::EngineConfig(const la_engine_params & params)
             raw.split_mode, "one of llama.cpp's split modes");
     require(raw.pooling == -1 || (raw.pooling >= LLAMA_POOLING_TYPE_MEAN && raw.pooling <= LLAMA_POOLING_TYPE_RANK),
             "pooling", raw.pooling, "-1 (the model's own), 1 (mean), 2 (cls), 3 (last) or 4 (rank)");
+    if (speculation.has(GuessKind::draft_mtp) && !draft_model_path.empty()) {
+        throw Error(LA_ERR_INVALID, "speculative names draft-mtp, and there is a draft_model: one of them guesses",
+                    "speculative");
+    }
+    if (speculation.has(GuessKind::draft_simple) && draft_model_path.empty()) {
+        throw Error(LA_ERR_INVALID, "speculative names draft-simple, but there is no draft_model", "speculative");
+    }
     require(raw.n_kv >= 0, "n_kv", raw.n_kv, "positive, or 0 for the default");
     if (raw.n_kv > 0) {
         require(raw.kv_unified != 0, "n_kv", raw.n_kv, "0 without kv_unified");
@@ -198,6 +207,7 @@ std::shared_ptr<Model> Model::load(const EngineConfig & config, const std::funct
     params.use_extra_bufts = config.raw.use_extra_buffers != 0;
     params.check_tensors = config.raw.check_tensors != 0 && !dry;
     params.no_alloc = dry;
+    params.load_mtp = config.speculation.has(GuessKind::draft_mtp);
     if (dry) {
         params.load_mode = LLAMA_LOAD_MODE_NONE; // upstream maps the file otherwise
     }

@@ -3,6 +3,7 @@
 
 #include "chat/template.h"
 #include "llama_async.h"
+#include "speculative/spec.h"
 
 #include "llama-cpp.h"
 
@@ -23,6 +24,8 @@ struct EngineConfig {
     la_engine_params raw; // its pointers are not used
     std::string model_path;
     std::string chat_template;
+    std::string draft_model_path; // empty: none
+    SpeculationSpec speculation;  // of requests that do not say otherwise
     std::vector<std::string> devices;
     std::string type_k;
     std::string type_v;

@@ -9,14 +9,21 @@ std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, i
     std::vector<Share> shares;
     shares.reserve(works.size());
     std::vector<Work> prompts;
+    int32_t n_room = n_batch; // beside one token of each that decodes
     for (const auto & work : works) {
-        if (work.n_to_prefill == 0) {
-            shares.push_back({ work.slot, 1 });
-        } else {
-            prompts.push_back(work);
-        }
+        n_room -= work.n_to_prefill == 0;
     }
-    int32_t n_left = std::min(n_prefill, n_batch - static_cast<int32_t>(shares.size()));
+    int32_t n_guessed = 0;
+    for (const auto & work : works) {
+        if (work.n_to_prefill > 0) {
+            prompts.push_back(work);
+            continue;
+        }
+        const int32_t n = std::min(work.n_guessed, n_room - n_guessed);
+        shares.push_back({ work.slot, 1 + n });
+        n_guessed += n;
+    }
+    int32_t n_left = std::min(std::max(n_prefill - n_guessed, n_prefill / 4), n_room - n_guessed);
     // Shortest first: what it does not need is then known before the next share is cut. Stable, so equals keep their
     // order of arrival.
     std::stable_sort(prompts.begin(), prompts.end(),

@@ -10,6 +10,7 @@ namespace la {
 struct Work {
     int32_t slot = 0;
     int32_t n_to_prefill = 0; // prompt tokens not computed yet; 0: it decodes one token a step
+    int32_t n_guessed = 0;    // of one that decodes: tokens computed beside it, in case they are right
 };
 
 struct Share {
@@ -17,7 +18,8 @@ struct Share {
     int32_t n_tokens = 0;
 };
 
-// Every decoding sequence gets its token; what is left of `n_batch`, up to `n_prefill`, is shared among the prompts:
+// Every decoding sequence gets its token, and those guessed for it while the batch has room; what is left of `n_batch`, up
+// to `n_prefill` less what was guessed, but a fourth of it always, is shared among the prompts:
 // equal parts, and what a short prompt leaves goes to the longer ones (max-min fairness). So a short prompt that
 // arrives behind a long one does not wait for it.
 // REQUIRES: n_batch >= works.size(). Shares of decoding sequences come first, in the order of `works`.

@@ -21,7 +21,7 @@ void require(bool ok, const char * param, const std::string & message) {
 
 } // namespace
 
-RequestSpec::RequestSpec(const la_request & r)
+RequestSpec::RequestSpec(const la_request & r, const SpeculationSpec & speculation)
     : task(static_cast<la_task>(r.task)),
       sampling(r.sampling),
       n_choices(r.n_choices),
@@ -30,6 +30,8 @@ RequestSpec::RequestSpec(const la_request & r)
       use_cache((r.flags & LA_REQUEST_NO_CACHE) == 0),
       prompt_logprobs((r.flags & LA_REQUEST_PROMPT_LOGPROBS) != 0),
       priority(r.priority),
+      speculation(r.speculation, speculation),
+      prediction(r.prediction.size > 0 ? std::string(r.prediction.data, r.prediction.size) : std::string()),
       timeout_s(r.timeout_s),
       embd_normalize(r.embd_normalize),
       embd_dimensions(r.embd_dimensions) {
@@ -37,6 +39,7 @@ RequestSpec::RequestSpec(const la_request & r)
             "is " + std::to_string(r.task) + ", which is none of la_task");
     require(task != LA_TASK_GENERATE || (n_choices >= 1 && n_choices <= LA_MAX_CHOICES), "n",
             "is " + std::to_string(n_choices) + ", must be between 1 and " + std::to_string(LA_MAX_CHOICES));
+    require(is_valid_utf8(prediction), "prediction", "is not valid UTF-8");
     require(max_tokens >= -1, "max_tokens", "is " + std::to_string(max_tokens) + ", must not be negative");
     require(!std::isnan(timeout_s), "timeout", "is not a number");
     require(r.n_segments >= 1, "messages", "must not be empty");

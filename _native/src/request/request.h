@@ -6,6 +6,7 @@
 #include "chat/answer.h"
 #include "llama_async.h"
 #include "sampling/sampler.h"
+#include "speculative/spec.h"
 
 #include <atomic>
 #include <memory>
@@ -22,7 +23,8 @@ struct Segment {
 
 // Owning copy of la_request, checked as far as that is possible without the model. Throws Error.
 struct RequestSpec {
-    explicit RequestSpec(const la_request & request);
+    // speculation: what the request leaves open.
+    explicit RequestSpec(const la_request & request, const SpeculationSpec & speculation = {});
 
     // What answers it: one mailbox "choice" each.
     int32_t n_outputs() const;
@@ -37,6 +39,8 @@ struct RequestSpec {
     bool use_cache;
     bool prompt_logprobs;
     int32_t priority;
+    SpeculationSpec speculation;
+    std::string prediction; // empty: none
     double timeout_s;
     int32_t embd_normalize;
     int32_t embd_dimensions;
@@ -76,6 +80,7 @@ struct Request {
     int32_t n_generated = 0;
     AnswerFormatPtr format; // null: the raw text is the content
     int32_t n_reasoning = 0; // tokens, of all choices that ended
+    la_predicted predicted = { 0, 0 }; // the same
     int32_t n_running = 0;   // choices not finished yet
     double active_s = submit_s; // submit, or the last token of a stream
     double first_token_s = 0;

@@ -53,6 +53,8 @@ void Requests::end(const RequestPtr & request, la_status status, const std::stri
     end.n_cached = request->n_cached;
     end.n_generated = request->n_generated;
     end.n_reasoning = request->n_reasoning;
+    end.has_predicted = status == LA_OK && !request->spec.prediction.empty();
+    end.predicted = request->predicted;
     if (request->first_token_s > 0) {
         end.prompt_ms = static_cast<float>(1e3 * (request->first_token_s - request->submit_s));
         end.decode_ms = static_cast<float>(1e3 * (request->last_token_s - request->first_token_s));

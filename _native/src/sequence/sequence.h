@@ -4,6 +4,7 @@
 #include "chat/answer.h"
 #include "request/request.h"
 #include "sampling/sampler.h"
+#include "speculative/guesser.h"
 #include "text/phases.h"
 #include "text/stop.h"
 #include "text/utf8.h"
@@ -67,6 +68,7 @@ class Sequence {
     const int32_t choice;
     llama_token last = -1; // sampled, not decoded yet
     int32_t n_generated = 0;
+    std::unique_ptr<Guesser> guesser; // null: nothing is guessed
     bool favoured = false;  // waits longest: goes first, and keeps its slot
     bool preempted = false; // lost a slot to somebody else once: keeps the next one
 

@@ -1,0 +1,176 @@
+"""What guessing tokens gains where text repeats, and costs where it does not.
+
+    python benchmarks/speculative.py [--rounds 5] [--tokens 192] [--streams 1,4] [--draft-model FILE] [--json FILE]
+
+One client answers everything, greedily; each request says whether it is guessed for, and requests with and without take
+turns (without, with, without, ...), so that a machine that slows down slows both. Cases:
+
+    edit        a program with a renamed variable, the old program being the `prediction`
+    repeat      the same program, without a prediction: n-grams of the prompt
+    story       free text: next to nothing can be guessed
+    noise       free text with a prediction that is wrong in every token
+    draft       free text by a second model (`--draft-model`)
+
+Printed are tokens a second without and with guesses, their ratio within a round, and how many of the guessed tokens
+were right. The bars: `story` and `noise` at least 0.95.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.figures import describe, print_facts, spread
+
+from llama_async import AsyncLlama
+from llama_async._default_model import default_model_path
+
+_CODE = '''
+class Account:
+    """Money of one owner."""
+
+    def __init__(self, owner, balance=0):
+        self.owner = owner
+        self.balance = balance
+        self.history = []
+
+    def deposit(self, amount):
+        if amount <= 0:
+            raise ValueError("amount must be positive")
+        self.balance = self.balance + amount
+        self.history.append(("deposit", amount))
+
+    def withdraw(self, amount):
+        if amount > self.balance:
+            raise ValueError("not enough money")
+        self.balance = self.balance - amount
+        self.history.append(("withdraw", amount))
+'''
+# What the model shall answer, without asking a small one to edit: its own continuation of this is the program again.
+_EDIT = f"Here is a program:\n{_CODE}\nHere is the same program again, unchanged:\n"
+_STORY = "Write a long story about a lighthouse keeper who finds a letter in a bottle."
+
+
+@dataclass
+class Case:
+    """One kind of text, and what is asked for it where guesses are on."""
+
+    name: str
+    prompt: str
+    chat: bool
+    parameters: dict[str, Any]
+    bar: float | None = None
+    without: list[float] = field(default_factory=list)
+    guessed: list[float] = field(default_factory=list)
+    n_drafted: int = 0
+    n_accepted: int = 0
+
+    @property
+    def ratios(self) -> list[float]:
+        return [fast / slow for fast, slow in zip(self.guessed, self.without, strict=True)]
+
+
+def cases(draft: bool) -> list[Case]:
+    ngram = {"extra_body": {"speculative": "ngram"}}
+    predicted = {"type": "content", "content": _CODE.replace("amount", "sum")}
+    wrong = {"type": "content", "content": "0123456789 " * 100}
+    all_cases = [
+        Case("edit", _EDIT, True, {"prediction": predicted}),
+        Case("repeat", _EDIT, True, ngram),
+        Case("story", _STORY, True, ngram, bar=0.95),
+        Case("noise", _STORY, True, {**ngram, "prediction": wrong}, bar=0.95),
+    ]
+    if draft:
+        all_cases.append(Case("draft", _STORY, True, {"extra_body": {"speculative": "draft"}}))
+    return all_cases
+
+
+async def rate(client: AsyncLlama, case: Case, n_tokens: int, n_streams: int, guess: bool) -> float:
+    """Return the tokens a second of all streams, from the first token of the last to begin on."""
+    parameters = dict(case.parameters) if guess else {}
+    extra_body = {"ignore_eos": True, **parameters.pop("extra_body", {"speculative": False})}
+    if "prediction" in parameters and "speculative" not in extra_body:
+        extra_body["speculative"] = "none"
+
+    async def one() -> tuple[float, float, int]:
+        stream = await client.chat.completions.create(
+            model="default",
+            messages=[{"role": "user", "content": case.prompt}],
+            temperature=0,
+            max_tokens=n_tokens,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body=extra_body,
+            **parameters,
+        )
+        first, n = 0.0, 0
+        async for chunk in stream:
+            first = first or time.perf_counter()
+            n = chunk.usage.completion_tokens if chunk.usage else n
+        return first, time.perf_counter(), n
+
+    runs = await asyncio.gather(*(one() for _ in range(n_streams)))
+    start = min(first for first, _, _ in runs)
+    return sum(n for _, _, n in runs) / (max(end for _, end, _ in runs) - start)
+
+
+async def measure(arguments: argparse.Namespace, n_streams: int) -> list[Case]:
+    options = {"draft_model": arguments.draft_model} if arguments.draft_model else {}
+    measured = cases(bool(arguments.draft_model))
+    async with AsyncLlama(arguments.model, n_ctx=2048, n_parallel=n_streams, **options) as client:
+        for case in measured:
+            for guess in (False, True):  # the prompt is cached from here on, and the pace of guessing is known
+                await rate(client, case, arguments.tokens, n_streams, guess)
+        for _ in range(arguments.rounds):
+            for case in measured:
+                case.without.append(await rate(client, case, arguments.tokens, n_streams, guess=False))
+                before = client.stats()
+                case.guessed.append(await rate(client, case, arguments.tokens, n_streams, guess=True))
+                after = client.stats()
+                assert before is not None
+                assert after is not None
+                case.n_drafted += after.n_drafted - before.n_drafted
+                case.n_accepted += after.n_accepted - before.n_accepted
+    return measured
+
+
+def show(n_streams: int, measured: list[Case]) -> None:
+    print(f"\n{n_streams} stream(s), tokens a second")
+    print(f"{'case':8} {'without':26} {'guessed for':26} {'ratio':24} {'right of guessed':>18}  bar")
+    for case in measured:
+        ratio = statistics.median(case.ratios)
+        bar = "" if case.bar is None else f"{case.bar} {'met' if ratio >= case.bar else 'MISSED'}"
+        print(
+            f"{case.name:8} {spread(case.without):26} {spread(case.guessed):26} {spread(case.ratios, 2):24}"
+            f" {case.n_accepted:8} of {case.n_drafted:6}  {bar}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=192)
+    parser.add_argument("--streams", default="1,4")
+    parser.add_argument("--model", type=Path, default=None)
+    parser.add_argument("--draft-model", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None)
+    arguments = parser.parse_args()
+    arguments.model = arguments.model or default_model_path()
+    print_facts(describe(arguments.model))
+    results: dict[str, Any] = {}
+    for n_streams in (int(n) for n in arguments.streams.split(",")):
+        measured = asyncio.run(measure(arguments, n_streams))
+        show(n_streams, measured)
+        results[str(n_streams)] = [asdict(case) for case in measured]
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
