@@ -264,8 +264,8 @@ class AsyncLlama:
             token: Instead of `HF_TOKEN`; `""`: none.
             cache_dir: Instead of `HF_HUB_CACHE`.
             local_files_only: Use the cache alone.
-            on_download: Called in the downloading thread with the bytes that are there, and their number if it is
-                known. Raising from it ends the transfer.
+            on_download: Called in the downloading thread with the bytes that are there of a file, and their number if
+                it is known; of one part after the other, where there are several. Raising from it ends the transfer.
             options: As the constructor's.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType, NoneType
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -23,7 +23,6 @@ __all__ = ["are_ready", "is_named", "tool_options"]
 _MAX_TOOLS = 128
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CHOICES = ("none", "auto", "required")
-_NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({"type": "object", "properties": {}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ def _function(place: str, function: object) -> _Function:
 
 def _parameters_of(function: Mapping[str, Any]) -> object:
     parameters = function.get("parameters")
-    return _NO_PARAMETERS if parameters is None or parameters == {} else parameters
+    return {"type": "object", "properties": {}} if parameters is None or parameters == {} else parameters
 
 
 def _choice(choice: object, names: list[str], place: str) -> tuple[str, set[str] | None]:

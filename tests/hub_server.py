@@ -39,6 +39,8 @@ class HubServer:
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
+        # Old name -> new name.
+        self.renamed: dict[str, str] = {}
         self.plain: dict[str, bytes] = {}
         self.etags: dict[str, str] = {}
         # Of a content's path: after how many bytes each of the next answers ends, cut off.
@@ -108,8 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         state.requests.append((self.command, self.path, headers))
+        renamed = next((name for name in state.renamed if f"{name}/" in path), None)
         if state.faults[path]:
             self._send(state.faults[path].pop(0), b"", {})
+        elif renamed is not None:
+            self._send(307, b"", {"location": self.path.replace(renamed, state.renamed[renamed])})
         elif path.startswith("/api/models/"):
             self._listing(path.removeprefix("/api/models/"))
         elif path.startswith("/content/"):

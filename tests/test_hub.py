@@ -173,6 +173,14 @@ def test_a_mirror_without_hashes_in_its_listing_is_asked_for_them(hub: Hub, serv
     assert [method for method, _, _ in server.requests].count("HEAD") == 1
 
 
+@pytest.mark.parametrize("has_hashes", [True, False])
+def test_a_repository_that_was_renamed(hub: Hub, server: HubServer, has_hashes: bool) -> None:
+    server.renamed["owner/old"] = REPO
+    server.repositories[REPO].has_hashes = has_hashes
+    (pulled,) = hub.pull(RepoSource("owner/old", selection=Q4), only_one=True)
+    assert pulled.path.read_bytes() == MODEL
+
+
 # -- what cuts it
 
 

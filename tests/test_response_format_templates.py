@@ -33,9 +33,8 @@ TOOLS: Any = [
     }
 ]
 N_TEMPLATES = 70
-# Their calls begin as an answer in JSON does, or anywhere: which of both it is cannot be told.
+# Their calls begin as an answer in JSON does: which of both it is cannot be told.
 NOT_BESIDE_TOOLS = {
-    "meetkai-functionary-medium-v3.2.jinja",
     "meta-llama-Llama-3.1-8B-Instruct.jinja",
     "meta-llama-Llama-3.2-3B-Instruct.jinja",
     "meta-llama-Llama-3.3-70B-Instruct.jinja",

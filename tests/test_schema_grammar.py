@@ -69,6 +69,16 @@ ABC = {"enum": ["a", "b", "c"]}
         (STRING | {"not": {"pattern": "^\\d"}}, '"a1" ""', '"1a"'),
         (STRING | {"pattern": "^[^a]$"}, r'"\"" "\\" "\n" "b"', '"a" "bb"'),
         ({"type": "array", "items": ABC, "uniqueItems": True}, '[] ["a"] ["a","c"]', '["a","a"] ["d"]'),
+        (
+            {"type": "array", "items": INTEGER | {"minimum": 1, "maximum": 6}, "uniqueItems": True, "minItems": 2},
+            "[1,2] [1,3,6]",
+            "[] [1] [2,2] [0,1] [6,7]",
+        ),
+        (
+            {"prefixItems": [{"type": "boolean"}, {"enum": [True, 1]}], "items": False, "uniqueItems": True},
+            "[true,1] [false,true] [false,1]",
+            "[true,true] [true] []",
+        ),
         ({"type": "array", "items": INTEGER, "contains": {"const": 7}}, "[7] [1,7,2]", "[] [1]"),
         (
             {"type": "array", "items": INTEGER, "contains": {"minimum": 5}, "minContains": 2, "maxContains": 2},

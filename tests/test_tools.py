@@ -136,6 +136,16 @@ async def test_a_named_function_is_called_once(client: AsyncLlama) -> None:
         assert [call.function.name for call in calls or ()] == [name]
 
 
+@pytest.mark.parametrize("fields", [{}, {"parameters": None}, {"parameters": {}}])
+async def test_a_function_may_take_nothing(client: AsyncLlama, fields: dict[str, Any]) -> None:
+    completion = await client.chat.completions.create(
+        **GREEDY, tools=function(**fields), tool_choice="required", parallel_tool_calls=False
+    )
+    (call,) = completion.choices[0].message.tool_calls or ()
+    assert call.type == "function"
+    assert json.loads(call.function.arguments) == {}
+
+
 async def test_allowed_tools(client: AsyncLlama) -> None:
     choice: Any = {
         "type": "allowed_tools",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .gbnf import NOTHING, Expr, Repeat, Rules, Then, literal
+from .gbnf import NOTHING, Either, Expr, Repeat, Rules, Then, literal
 from .members import Between, Hits, Limits, Member, containing
 from .text import SPACE, between
-from .values import MAX_REPEAT, Refused, compact
+from .values import MAX_REPEAT, Refused, compact, identity
 
 if TYPE_CHECKING:
     from .listed import Listed
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from .shape import Child, Contains, Shape
 
 __all__ = ["Arrays"]
+
+_MAX_COMBINATIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,13 @@ class _Items:
 
     def at(self, index: int) -> Child:
         return self.first[index] if index < len(self.first) else self.rest
+
+
+def _with_commas(items: list[Expr]) -> list[Expr]:
+    parts: list[Expr] = []
+    for item in items:
+        parts += [*(('","', SPACE) if parts else ()), item]
+    return parts
 
 
 class Arrays:
@@ -79,9 +90,9 @@ class Arrays:
         if limits.most is not None and limits.most < limits.least:
             return NOTHING
         if shape.unique and (limits.most is None or limits.most > 1):
-            if contains or items.first:
-                raise Refused(place, "uniqueItems beside contains or prefixItems is not supported")
-            return self._set(name, items, place)
+            if contains:
+                raise Refused(place, "uniqueItems beside contains is not supported")
+            return self._different(items, place) if items.first else self._set(name, items, place)
         return self._containing(name, items, contains[0]) if contains else self._sequence(items, place)
 
     def _items(self, shape: Shape) -> _Items:
@@ -105,9 +116,7 @@ class Arrays:
     def _sequence(self, items: _Items, place: str) -> Expr:
         n_first, most = len(items.first), items.limits.most
         least = max(items.limits.least, n_first if most is None else min(n_first, most))
-        parts: list[Expr] = []
-        for child in items.first[:least]:
-            parts += [*(('","', SPACE) if parts else ()), self._child(child, place)]
+        parts = _with_commas([self._child(child, place) for child in items.first[:least]])
         n_listed = min(n_first, least)
         if most is None or most > n_listed:
             n_least, n_most = least - n_listed, None if most is None else most - n_listed
@@ -121,9 +130,25 @@ class Arrays:
         """Return arrays of different items: of listed values, in their order."""
         values = self._listed.all_of(items.rest, place)
         if values is None:
-            raise Refused(place, "uniqueItems is supported for items of an enum only")
+            raise Refused(place, "uniqueItems is supported for items of an enum or bounded integers only")
         members = [Member(literal(compact(value)), False) for value in values]
         return Then(('"["', SPACE, Between(self._rules, name, members, None, items.limits, '"]"').expr()))
+
+    def _different(self, items: _Items, place: str) -> Expr:
+        """Return arrays of which each item has a schema of its own, and none is like another: one by one."""
+        if items.limits.most is None or items.limits.most > len(items.first):
+            raise Refused(place, "uniqueItems beside prefixItems is supported where no items follow only")
+        listed = [self._listed.all_of(child, place) for child in items.first[: items.limits.most]]
+        known = [values for values in listed if values is not None]
+        if len(known) < len(listed) or math.prod(map(len, known)) > _MAX_COMBINATIONS:
+            raise Refused(place, "uniqueItems beside prefixItems is supported for a few listed values only")
+        arrays = [values for values in itertools.product(*known) if len(set(map(identity, values))) == len(values)]
+        return Either(
+            tuple(
+                Then(('"["', SPACE, *_with_commas([literal(compact(value)) for value in values]), SPACE, '"]"'))
+                for values in arrays
+            )
+        )
 
     def _containing(self, name: str, items: _Items, what: Contains) -> Expr:
         """Return arrays of which so many items satisfy something."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Listed"]
 
+_MAX_INTEGERS = 200  # between bounds, that count as listed
+
 
 class Listed:
     """Checks the listed values of one document.
@@ -47,6 +49,11 @@ class Listed:
                 values += self.values(shape, place)
             elif shape.meant() <= {"null", "boolean"}:
                 values += [value for value in (None, False, True) if shape.allows_plain(value)]
+            elif shape.meant() == {"number"} and shape.integral:
+                low, high = shape.interval.integral()
+                if low is None or high is None or high - low >= _MAX_INTEGERS:
+                    return None
+                values += [value for value in range(low, high + 1) if shape.allows_plain(value)]
             else:
                 return None
         return list({identity(value): value for value in values}.values())

@@ -36,6 +36,7 @@ _LOCK_POLL_S = 0.2
 # Everybody who shares a cache may wait for the others.
 _LOCK_MODE = 0o664
 _N_LISTING_ATTEMPTS = 3
+_N_MOVES = 5
 
 Report = Callable[[str, int, "int | None"], object]
 """Called with a file's name, the bytes of it that are there, and its size if known."""
@@ -233,6 +234,12 @@ class Hub:
     def _asked_for(self, http: httpx.Client, source: RepoSource, url: str, file: RemoteFile) -> RemoteFile:
         """Return the file with its hash, which some mirrors have only in the headers of the file itself."""
         response = self._asked(http, "HEAD", url, str(source), follow_redirects=False)
+        for _ in range(_N_MOVES):
+            # A repository that was renamed is still at the hub; where the content is, nobody knows its hash.
+            moved = None if "x-linked-etag" in response.headers else response.next_request
+            if moved is None or moved.url.host != response.url.host:
+                break
+            response = self._asked(http, "HEAD", str(moved.url), str(source), follow_redirects=False)
         if response.status_code >= 400:
             raise refusal(source, response, self.settings)
         headers = response.headers

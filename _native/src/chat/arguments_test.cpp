@@ -4,11 +4,11 @@
 #include "base/error.h"
 #include "chat/schema.h"
 #include "testing/answers.h"
+#include "testing/arguments.h"
 #include "testing/check.h"
 #include "testing/grammar_texts.h"
 #include "testing/templates.h"
 
-#include "json-schema-to-grammar.h"
 #include "json.h"
 
 #include <set>
@@ -47,34 +47,6 @@ const std::vector<common_chat_tool> & functions(bool plain = false) {
         return tools;
     }();
     return plain ? all_plain : all;
-}
-
-// Upstream's converter makes the rules here: where they come from is not what is tested.
-Arguments arguments_of(const common_chat_tool & tool, std::string & rules) {
-    const json schema = json::parse(tool.parameters);
-    const auto add = [&](const json & one, const std::string & prefix) {
-        rules += with_prefix(json_schema_to_grammar(one), prefix.c_str());
-        return prefix + "root";
-    };
-    Arguments arguments;
-    arguments.strict = arguments.one_by_one = true;
-    arguments.rule = add(schema, "all-");
-    for (const auto & property : schema.at("properties").items()) {
-        json one = property.value();
-        if (schema.contains("$defs")) {
-            one["$defs"] = schema.at("$defs");
-        }
-        Argument argument;
-        argument.rule = add(one, "one" + std::to_string(arguments.by_name.size()) + "-");
-        argument.free = property.key() == "note";
-        if (property.key() == "unit") {
-            argument.texts = property.value().at("enum").get<std::vector<std::string>>();
-        } else if (property.key() == "kind") {
-            argument.texts = { property.value().at("const").get<std::string>() };
-        }
-        arguments.by_name.push_back({ property.key(), argument });
-    }
-    return arguments;
 }
 
 size_t n_characters(const std::string & text) {
@@ -157,7 +129,7 @@ const char * const k_unreadable = "CohereForAI-c4ai-command-r-plus-tool_use";
 
 bool apply(const la::testing::Template & tmpl, common_chat_tool_choice choice, bool plain, common_chat_params & params) {
     try {
-        params = common_chat_templates_apply(tmpl.compiled.get(), inputs_for(choice, plain));
+        params = common_chat_templates_apply(tmpl.chat->compiled.get(), inputs_for(choice, plain));
         return true;
     } catch (const std::exception &) {
         return false;
@@ -185,7 +157,7 @@ TEST(strict_arguments_match_their_schema_or_are_refused) {
             bool refused = false;
             try {
                 std::string rules;
-                const auto arguments = arguments_of(functions(plain)[0], rules);
+                const auto arguments = la::testing::arguments_of(functions(plain)[0], true, rules);
                 enforce_arguments(params, functions(plain), { arguments }, rules);
             } catch (const Error & error) {
                 CHECK(error.status == LA_ERR_UNSUPPORTED && error.param == "tools");

@@ -1,42 +1,19 @@
 #include "chat/render.h"
 
 #include "base/error.h"
-#include "chat/arguments.h"
-#include "chat/generic_tools.h"
+#include "chat/calls.h"
 #include "chat/schema.h"
 #include "chat/template_budget.h"
 #include "chat/typed.h"
 #include "model/model.h"
 
-#include "chat-peg-parser.h"
 #include "common.h"
-#include "json-schema-to-grammar.h"
 
-#include <algorithm>
 #include <exception>
 
 namespace la {
 
 namespace {
-
-common_chat_params apply(const ChatTemplate & chat_template, const common_chat_templates_inputs & inputs) {
-    try {
-        return common_chat_templates_apply(chat_template.compiled.get(), inputs);
-    } catch (const Error &) {
-        throw;
-    } catch (const std::exception &) {
-        auto typed = inputs;
-        if (!give_types(typed.tools)) {
-            throw;
-        }
-        try {
-            return common_chat_templates_apply(chat_template.compiled.get(), typed);
-        } catch (const std::exception &) {
-            // The first reason is the one to tell.
-        }
-        throw;
-    }
-}
 
 bool calls_tools(const common_chat_templates_inputs & inputs) {
     return !inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;
@@ -125,28 +102,6 @@ void constrain(std::string grammar, RenderedChat & rendered) {
     rendered.constraint.grammar.param = "response_format";
 }
 
-// The grammar of what may come before an answer, "" for nothing: the thinking that the prompt has begun, or a whole one.
-std::string thinking_grammar(const common_chat_params & params) {
-    if (params.thinking_start_tag.empty() || params.thinking_end_tags.empty()) {
-        return {};
-    }
-    const std::string & end = params.thinking_end_tags.front();
-    const size_t opened = params.generation_prompt.rfind(params.thinking_start_tag);
-    const bool inside = opened != std::string::npos && params.generation_prompt.find(end, opened) == std::string::npos;
-    const auto parser = build_chat_peg_parser([&](common_chat_peg_builder & p) {
-        const auto rest = p.ac(p.until(end) + p.literal(end), end) + p.space();
-        return inside ? rest : p.optional(p.literal(params.thinking_start_tag) + rest);
-    });
-    return build_grammar([&](const common_grammar_builder & builder) { parser.build_grammar(builder); });
-}
-
-bool has_word_triggers(const common_chat_params & params) {
-    return params.grammar_lazy && !params.grammar_triggers.empty() &&
-           std::all_of(params.grammar_triggers.begin(), params.grammar_triggers.end(), [](const auto & trigger) {
-               return trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD;
-           });
-}
-
 // Without tools.
 void prepare_text(const Model & model, const ChatInputs & inputs, const common_chat_params & plain,
                   RenderedChat & rendered) {
@@ -160,7 +115,7 @@ void prepare_text(const Model & model, const ChatInputs & inputs, const common_c
     }
     rendered.constraint = make_constraint(model, plain, "messages");
     if (!answer.empty()) {
-        const auto params = apply(*inputs.chat_template, inputs.answer);
+        const auto params = apply_template(*inputs.chat_template, inputs.answer);
         if (params.grammar.empty()) {
             // The template's family has no form of its own for it.
             constrain(think_then(thinking_grammar(plain), { answer }), rendered);
@@ -174,67 +129,16 @@ void prepare_text(const Model & model, const ChatInputs & inputs, const common_c
     rendered.format = std::make_shared<const AnswerFormat>(std::move(format));
 }
 
-void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_params params, RenderedChat & rendered) {
-    const ChatTemplate & chat_template = *inputs.chat_template;
-    auto asked = inputs.answer;
-    const bool required = asked.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED;
-    if (required) {
-        asked.json_schema.clear(); // there is nothing but calls in such an answer
-    }
-    const std::string schema = asked.json_schema;
-    bool whole = false; // the grammar is one of ours
-    const auto enforce = [&](common_chat_params & calls) {
-        enforce_arguments(calls, asked.tools, inputs.arguments, inputs.argument_rules);
-    };
-    if (inputs.generic_tools) {
-        call_tools_generically(params, asked);
-        enforce(params);
-    } else {
-        asked.json_schema.clear(); // upstream would ignore the tools
-        params = apply(chat_template, asked);
-        const bool unannounced = required && params.grammar.empty();
-        if (unannounced) {
-            call_tools_generically(params, asked);
-        }
-        enforce(params);
-        if (required && !unannounced) {
-            // Upstream's grammar leaves free text before the first call, which a model may well not come to.
-            auto choosing = asked;
-            choosing.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
-            auto lazy = apply(chat_template, choosing);
-            if (!lazy.grammar.empty()) {
-                enforce(lazy);
-            }
-            if (has_word_triggers(lazy)) {
-                params.grammar = think_then(thinking_grammar(params), { with_a_call(lazy.grammar) });
-                whole = true;
-            } else {
-                params.grammar = without_free_text(params.grammar);
-            }
-        } else if (!schema.empty() && has_word_triggers(params)) {
-            params.grammar = think_then(thinking_grammar(params), { inputs.answer_grammar, with_a_call(params.grammar) });
-            whole = true;
-        } else if (!schema.empty()) {
-            asked.json_schema = schema;
-            const auto text = apply(chat_template, asked);
-            params.grammar = join_calls(text.grammar, params.grammar);
-        }
-    }
-    rendered.format = std::make_shared<const AnswerFormat>(make_format(model, params, asked));
-    rendered.only_calls = required;
-    for (const auto & trigger : params.grammar_triggers) {
-        if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
-            rendered.call_marks.push_back(trigger.value);
-        }
-    }
-    if (required || !schema.empty()) {
-        params.grammar_lazy = false;
-        params.grammar_triggers.clear();
-    }
-    rendered.constraint = make_constraint(model, params, schema.empty() ? "tools" : "response_format");
+void prepare_tools(const Model & model, const ChatInputs & inputs, common_chat_params plain, RenderedChat & rendered) {
+    ToolCalls calls = prepare_calls(inputs, std::move(plain));
+    rendered.format = std::make_shared<const AnswerFormat>(make_format(model, calls.params, inputs.answer));
+    rendered.only_calls = inputs.answer.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+    rendered.call_marks = std::move(calls.marks);
+    const bool formatted = !rendered.only_calls && !inputs.answer.json_schema.empty();
+    rendered.constraint = make_constraint(model, calls.params, formatted ? "response_format" : "tools");
     auto & grammar = rendered.constraint.grammar.text;
     grammar = put_answer(std::move(grammar), inputs.placeholder, inputs.answer_grammar);
-    if (whole) {
+    if (calls.whole) {
         rendered.constraint.grammar.type = COMMON_GRAMMAR_TYPE_USER; // it begins behind the prompt
     }
 }
@@ -272,7 +176,7 @@ RenderedChat render_chat(const Model & model, std::string_view text, int32_t n_c
     const TemplateBudget budget(text.size());
     try {
         const ChatInputs inputs = read_chat(model, text, n_ctx);
-        auto params = apply(*inputs.chat_template, inputs.prompt);
+        auto params = apply_template(*inputs.chat_template, inputs.prompt);
         rendered.tokens = tokens_of(model, params.prompt, inputs.mark, rendered.text);
         rendered.stops = params.additional_stops;
         const auto & stops = inputs.chat_template->stops;

@@ -1,87 +1,40 @@
 // Each of upstream's templates writes an assistant's message with calls as its model is to write one: reading that gives the
 // message back, in every split.
 #include "chat/answer.h"
-#include "chat/arguments.h"
+#include "chat/calls.h"
+#include "chat/schema.h"
+#include "chat/typed.h"
+#include "sampling/trigger.h"
 #include "testing/answers.h"
+#include "testing/arguments.h"
 #include "testing/check.h"
+#include "testing/messages.h"
 #include "testing/templates.h"
+#include "text/phases.h"
+
+#include "llama-grammar.h"
+#include "unicode.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 using namespace la;
+using la::testing::CallingMessage;
 using la::testing::Read;
 using json = nlohmann::json;
 
 namespace {
 
 using Parts = std::map<std::string, std::set<std::string>>; // of templates
-
-// `nested`: with one whose schema nests, which one template's analysis fails on.
-std::vector<common_chat_tool> tools(bool nested) {
-    std::vector<common_chat_tool> all = {
-        { "get_weather", "Weather somewhere", R"({"type": "object", "properties": {"city": {"type": "string"},
-          "days": {"type": "integer"}}, "required": ["city"]})" },
-        { "read_clock", "The time", R"({"type": "object", "properties": {}})" },
-        { "plan", "A plan", R"({"type": "object", "properties": {"steps": {"type": "array", "items": {"type": "object",
-          "properties": {"name": {"type": "string"}, "hours": {"type": "number"}, "done": {"type": "boolean"}},
-          "required": ["name"]}}, "owner": {"type": "object", "properties": {"name": {"type": "string"}, "tags":
-          {"type": "array", "items": {"type": "string"}}}, "required": ["name"]}}, "required": ["steps"]})" },
-    };
-    if (!nested) {
-        all.pop_back();
-    }
-    return all;
-}
-
-common_chat_msg user() {
-    common_chat_msg message;
-    message.role = "user";
-    message.content = "How is the weather?";
-    return message;
-}
-
-struct Case {
-    const char * name;
-    common_chat_msg message;
-};
-
-const std::vector<Case> & cases() {
-    struct Call {
-        const char * name;
-        const char * arguments;
-    };
-    const auto make = [](const char * content, const char * reasoning, const std::vector<Call> & calls) {
-        common_chat_msg message;
-        message.role = "assistant";
-        message.content = content;
-        message.reasoning_content = reasoning;
-        for (const auto & call : calls) {
-            // Nine letters and digits: Mistral's templates take no other.
-            message.tool_calls.push_back({ call.name, call.arguments, "call0000" + std::to_string(message.tool_calls.size()) });
-        }
-        return message;
-    };
-    const Call paris = { "get_weather", R"({"city": "Paris"})" };
-    static const std::vector<Case> all = {
-        { "one", make("", "", { paris }) },
-        { "two", make("", "", { { "get_weather", R"({"city": "Paris", "days": 3})" }, { "get_weather", R"({"city": "Rome"})" } }) },
-        { "content", make("I will look.", "", { paris }) },
-        { "nested", make("", "", { { "plan", R"({"steps": [{"name": "a b", "hours": 1.5, "done": false}, {"name": "c"}],
-          "owner": {"name": "Zo", "tags": ["x", "y"]}})" } }) },
-        { "unicode", make("", "", { { "get_weather", "{\"city\": \"\xC3\x8E\xC3\xA9 \xE6\x9D\xB1\xE4\xBA\xAC \xF0\x9F\x98\x80\"}" } }) },
-        { "empty", make("", "", { { "read_clock", "{}" } }) },
-        { "reasoning", make("", "I should look it up.", { paris }) },
-        { "all", make("One moment.", "They ask for weather.", { paris, { "read_clock", "{}" } }) },
-    };
-    return all;
-}
 
 // What ends a turn: a token without a text to the reader.
 constexpr const char * k_ends[] = {
@@ -147,7 +100,6 @@ const std::vector<Difference> k_differences = {
     { "MiniMax-M2", { "two", "all" }, "as above" },
     { "NVIDIA-Nemotron-Nano-v2", { "content", "all" }, "it writes text and calls as two turns: an answer is one" },
     { "llama-cpp-deepseek-r1", { "content", "all" }, "it writes no calls beside text" },
-    { "meetkai-functionary-medium-v3.2", { "two", "content", "all" }, "upstream reads no mark before a call" },
     { "meta-llama-Llama-3.1-8B-Instruct", { "two", "all" }, "it refuses more than one call" },
     { "meta-llama-Llama-3.2-3B-Instruct", { "two", "all" }, "as above" },
     { "meta-llama-Llama-3.3-70B-Instruct", { "two", "all" }, "as above" },
@@ -156,19 +108,38 @@ const std::vector<Difference> k_differences = {
       "upstream takes the id in its own probe for a constant: its grammar has every call named so, whatever the template writes" },
 };
 
+// What a grammar does not admit though the template writes it so.
+const std::vector<Difference> k_refused = {
+    { "meta-llama-Llama-3.1-8B-Instruct", { "*" }, "nothing announces its calls: no grammar, unless they are required" },
+    { "meta-llama-Llama-3.2-3B-Instruct", { "*" }, "as above" },
+    { "meta-llama-Llama-3.3-70B-Instruct", { "*" }, "as above" },
+    { "google-gemma-4-31B-it", { "content", "all" }, "it writes text behind the calls: where they end, the answer does" },
+    { "Reka-Edge", { "unicode" }, "it escapes a character as two surrogates, one of which could stand alone" },
+};
+
 struct Rendering {
     std::vector<std::string> texts; // without the marks that end the turn, the longest first
     AnswerFormatPtr format;
+    ToolCalls calls;
+    std::string begun; // by the prompt
 };
 
-common_chat_templates_inputs inputs_for(const Case & one, bool thinking) {
-    common_chat_templates_inputs inputs;
-    inputs.messages = { user() };
-    inputs.tools = tools(one.message.tool_calls[0].name == "plan");
-    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
-    inputs.parallel_tool_calls = true;
-    inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
-    inputs.enable_thinking = thinking;
+// As a request asks.
+ChatInputs inputs_for(const la::testing::Template & tmpl, const CallingMessage & one, bool thinking) {
+    ChatInputs inputs;
+    inputs.chat_template = tmpl.chat;
+    auto & prompt = inputs.prompt;
+    prompt.messages = { la::testing::question() };
+    prompt.tools = la::testing::tools(one.message.tool_calls[0].name == "plan");
+    prompt.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+    prompt.parallel_tool_calls = true;
+    prompt.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+    prompt.enable_thinking = thinking;
+    inputs.answer = prompt;
+    inputs.answer.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
+    for (const auto & tool : prompt.tools) {
+        inputs.arguments.push_back(la::testing::arguments_of(tool, false, inputs.argument_rules));
+    }
     return inputs;
 }
 
@@ -194,25 +165,25 @@ std::vector<std::string> without_end(const std::string & text) {
 // What a model would have written to say this, and how it is read: behind a prompt that the rendering goes on from, with
 // thinking or without. Some templates write a message without thoughts otherwise than their prompts begin one: it is then
 // read together with its beginning. Nothing if no prompt fits.
-std::optional<Rendering> render(const la::testing::Template & tmpl, const Case & one) {
+std::optional<Rendering> render(const la::testing::Template & tmpl, const CallingMessage & one) {
     std::optional<Rendering> other;
     for (const bool thinking : { true, false }) {
-        auto inputs = inputs_for(one, thinking);
-        auto params = common_chat_templates_apply(tmpl.compiled.get(), inputs);
-        const std::string prompt = params.prompt;
-        const std::string begun = params.generation_prompt;
-        if (!params.grammar.empty()) {
-            enforce_arguments(params, inputs.tools, {}); // as for a request
-        }
-        inputs.messages.push_back(one.message);
-        inputs.add_generation_prompt = false;
-        const auto whole = common_chat_templates_apply(tmpl.compiled.get(), inputs).prompt;
+        ChatInputs inputs = inputs_for(tmpl, one, thinking);
+        const auto plain = apply_template(*tmpl.chat, inputs.prompt);
+        const std::string prompt = plain.prompt;
+        const ToolCalls calls = prepare_calls(inputs, plain);
+        const std::string begun = calls.params.generation_prompt;
+        inputs.prompt.messages.push_back(one.message);
+        inputs.prompt.add_generation_prompt = false;
+        const auto whole = apply_template(*tmpl.chat, inputs.prompt).prompt;
         if (begins_with(whole, prompt)) {
-            return Rendering{ without_end(whole.substr(prompt.size())), la::testing::calling_format(params, begun) };
+            const auto format = la::testing::calling_format(calls.params, begun);
+            return Rendering{ without_end(whole.substr(prompt.size())), format, calls, begun };
         }
         const std::string before = prompt.substr(0, prompt.size() - begun.size());
         if (!other && begins_with(whole, before)) {
-            other = Rendering{ without_end(whole.substr(before.size())), la::testing::calling_format(params, "") };
+            const auto format = la::testing::calling_format(calls.params, "");
+            other = Rendering{ without_end(whole.substr(before.size())), format, calls, "" };
         }
     }
     return other;
@@ -276,10 +247,95 @@ std::string difference(const Read & read, const common_chat_msg & message) {
     return trimmed(read.reasoning) == message.reasoning_content ? "" : "reasoning <" + read.reasoning + ">";
 }
 
-Parts listed() {
+bool matches(const std::string & grammar, const std::string & text) {
+    const std::unique_ptr<llama_grammar, decltype(&llama_grammar_free_impl)> state(
+        llama_grammar_init_impl(nullptr, grammar.c_str(), "root", false, nullptr, 0, nullptr, 0), llama_grammar_free_impl);
+    if (!state) {
+        return false;
+    }
+    const auto & stacks = llama_grammar_get_stacks(state.get());
+    for (const uint32_t character : unicode_cpts_from_utf8(text)) {
+        llama_grammar_accept(state.get(), character);
+        if (stacks.empty()) {
+            return false;
+        }
+    }
+    return std::any_of(stacks.begin(), stacks.end(), [](const auto & stack) { return stack.empty(); });
+}
+
+// Whether the grammar lets the text come; a lazy one must have begun. The white space at the end is the template's.
+bool is_admitted(const Rendering & rendering, std::string text) {
+    const auto & params = rendering.calls.params;
+    const std::string grammar = tighten_json_rules(params.grammar);
+    text.erase(text.find_last_not_of(" \t\r\n") + 1);
+    if (grammar.empty() || !params.grammar_lazy) {
+        return !grammar.empty() && matches(grammar, rendering.begun + text);
+    }
+    Trigger trigger(params.grammar_triggers);
+    for (size_t at = 0; at < text.size(); ++at) {
+        std::string seen;
+        for (const auto & part : trigger.push(1, std::string_view(text).substr(at, 1))) {
+            seen += part.text;
+        }
+        if (!seen.empty()) {
+            return matches(grammar, seen + text.substr(at + 1));
+        }
+    }
+    return false;
+}
+
+bool is_calling(const Rendering & rendering, std::string text) {
+    const auto & params = rendering.calls.params;
+    PhaseFinder phases(params.thinking_start_tag, params.thinking_end_tags, rendering.calls.marks);
+    text = rendering.begun + text;
+    for (std::string_view rest = text; !rest.empty();) {
+        rest.remove_prefix(phases.push(rest));
+    }
+    return phases.phase() == PhaseFinder::calling;
+}
+
+// A message as its template writes it, and as it is read in one piece.
+struct Written {
+    std::string family;
+    const CallingMessage * one;
+    Rendering rendering;
+    std::string text;
+    Read read;
+};
+
+struct Survey {
+    std::vector<Written> read;
+    Parts different;
+    Parts unwritten;
+};
+
+// Reads the longest of the texts that calls something and is read as what it says. Returns why there is none.
+std::string find(const std::string & family, const CallingMessage & one, const Rendering & rendering, Survey & survey) {
+    std::string why = "it calls nothing";
+    for (const auto & text : rendering.texts) {
+        std::set<std::string> missing;
+        const auto message = written(one.message, text, missing);
+        if (message.tool_calls.empty()) {
+            continue;
+        }
+        Read read = la::testing::read(rendering.format, text, {});
+        const std::string now = difference(read, message);
+        if (now.empty()) {
+            survey.read.push_back({ family, &one, rendering, text, std::move(read) });
+            if (!missing.empty()) {
+                survey.unwritten[family].insert(missing.begin(), missing.end());
+            }
+            return {};
+        }
+        why = why[0] == 'i' ? now + ": " + text : why;
+    }
+    return why;
+}
+
+Parts listed(const std::vector<Difference> & differences) {
     Parts all;
-    for (const auto & difference : k_differences) {
-        for (const auto & one : cases()) {
+    for (const auto & difference : differences) {
+        for (const auto & one : la::testing::messages_with_calls()) {
             if (difference.cases.count("*") > 0 || difference.cases.count(one.name) > 0) {
                 all[difference.family].insert(one.name);
             }
@@ -288,14 +344,44 @@ Parts listed() {
     return all;
 }
 
+const Survey & survey() {
+    static const Survey all = [] {
+        Survey found;
+        const Parts expected = listed(k_differences);
+        for (const auto & tmpl : la::testing::calling_templates()) {
+            for (const auto & one : la::testing::messages_with_calls()) {
+                std::string why = "it goes on from no prompt";
+                try {
+                    if (const auto rendering = render(tmpl, one)) {
+                        why = find(tmpl.name, one, *rendering, found);
+                    }
+                } catch (const std::exception & e) {
+                    why = e.what();
+                }
+                if (why.empty()) {
+                    continue;
+                }
+                found.different[tmpl.name].insert(one.name);
+                const auto known = expected.find(tmpl.name);
+                if (known == expected.end() || known->second.count(one.name) == 0) {
+                    std::printf("  %s, %s: %s\n", tmpl.name.c_str(), one.name, why.c_str());
+                }
+            }
+        }
+        return found;
+    }();
+    return all;
+}
+
+// What is in one of them only.
 void show(const char * what, const Parts & found, const Parts & expected) {
-    for (const auto * all : { &found, &expected }) {
-        for (const auto & [family, parts] : *all) {
+    for (const bool vain : { false, true }) {
+        for (const auto & [family, parts] : vain ? expected : found) {
+            const Parts & others = vain ? found : expected;
+            const auto other = others.find(family);
             for (const auto & part : parts) {
-                const auto other = (all == &found ? expected : found).find(family);
-                if (other == (all == &found ? expected : found).end() || other->second.count(part) == 0) {
-                    std::printf("  %s %s: %s, %s\n", what, all == &found ? "but not listed" : "is listed in vain", family.c_str(),
-                                part.c_str());
+                if (other == others.end() || other->second.count(part) == 0) {
+                    std::printf("  %s%s: %s, %s\n", what, vain ? ", listed in vain" : "", family.c_str(), part.c_str());
                 }
             }
         }
@@ -304,77 +390,87 @@ void show(const char * what, const Parts & found, const Parts & expected) {
 
 } // namespace
 
-TEST(a_templates_own_calls_read_as_the_message_in_every_split) {
-    size_t n_read = 0;
-    size_t n_splits = 0;
-    std::mt19937 random(9);
-    Parts different;
-    Parts unwritten;
+TEST(a_templates_own_calls_read_as_the_message) {
     const size_t n_templates = la::testing::calling_templates().size();
+    std::printf("%zu of %zu messages of %zu templates\n", survey().read.size(),
+                n_templates * la::testing::messages_with_calls().size(), n_templates);
     CHECK(n_templates >= 60);
-    for (const auto & tmpl : la::testing::calling_templates()) {
-        for (const auto & one : cases()) {
-            std::string why = "its rendering goes on from no prompt";
-            std::string text;
-            Read whole;
-            std::optional<Rendering> rendering;
-            try {
-                rendering = render(tmpl, one);
-            } catch (const std::exception & e) {
-                why = e.what();
-            }
-            for (const auto & candidate : rendering ? rendering->texts : std::vector<std::string>()) {
-                std::set<std::string> missing;
-                const auto message = written(one.message, candidate, missing);
-                if (message.tool_calls.empty()) {
-                    continue;
-                }
-                whole = la::testing::read(rendering->format, candidate, {});
-                const std::string now = difference(whole, message);
-                if (text.empty() || now.empty()) {
-                    text = candidate;
-                    why = now;
-                }
-                if (now.empty()) {
-                    if (!missing.empty()) {
-                        unwritten[tmpl.name].insert(missing.begin(), missing.end());
-                    }
-                    break;
-                }
-            }
-            if (!why.empty()) {
-                different[tmpl.name].insert(one.name);
-                if (listed()[tmpl.name].count(one.name) == 0) {
-                    std::printf("  %s, %s: %s: %s\n", tmpl.name.c_str(), one.name, why.c_str(), text.c_str());
-                }
-                continue;
-            }
-            ++n_read;
-            const auto ends = la::testing::character_ends(text);
-            std::vector<std::vector<size_t>> splits = { ends };
-            for (const size_t cut : ends) {
-                splits.push_back({ cut });
-            }
-            for (int i = 0; i < 4; ++i) {
-                splits.push_back(la::testing::some_of(ends, random));
-            }
-            n_splits += splits.size();
-            for (const auto & split : splits) {
-                const Read read = la::testing::read(rendering->format, text, split);
-                CHECK(read == whole && read.ordered);
-                if (!(read == whole)) {
-                    std::printf("  %s, %s, %zu pieces: %s\n", tmpl.name.c_str(), one.name, split.size() + 1, text.c_str());
-                    break;
-                }
+    CHECK(survey().different == listed(k_differences));
+    show("not read", survey().different, listed(k_differences));
+    CHECK(survey().unwritten == k_unwritten);
+    show("not written", survey().unwritten, k_unwritten);
+}
+
+TEST(every_split_of_them_reads_as_the_whole) {
+    std::mt19937 random(9);
+    size_t n_splits = 0;
+    for (const auto & one : survey().read) {
+        const auto ends = la::testing::character_ends(one.text);
+        std::vector<std::vector<size_t>> splits = { ends };
+        for (const size_t cut : ends) {
+            splits.push_back({ cut });
+        }
+        for (int i = 0; i < 4; ++i) {
+            splits.push_back(la::testing::some_of(ends, random));
+        }
+        n_splits += splits.size();
+        for (const auto & split : splits) {
+            const Read read = la::testing::read(one.rendering.format, one.text, split);
+            CHECK(read == one.read && read.ordered);
+            if (!(read == one.read)) {
+                std::printf("  %s, %zu pieces: %s\n", one.family.c_str(), split.size() + 1, one.text.c_str());
+                break;
             }
         }
     }
-    std::printf("%zu messages of %zu templates in %zu splits, %zu of a message\n", n_read, n_templates, n_splits,
-                n_read ? n_splits / n_read : 0);
-    CHECK(unwritten == k_unwritten);
-    CHECK(different == listed());
-    show("not written", unwritten, k_unwritten);
-    show("not read", different, listed());
+    std::printf("%zu splits\n", n_splits);
+}
+
+TEST(the_grammar_begins_with_the_call_and_admits_it) {
+    Parts refused;
+    for (const auto & one : survey().read) {
+        if (!is_admitted(one.rendering, one.text)) {
+            refused[one.family].insert(one.one->name);
+        }
+    }
+    // Of what cannot be read nothing needs to be admitted.
+    Parts expected = listed(k_refused);
+    for (auto & [family, parts] : expected) {
+        const auto unread = survey().different.find(family);
+        for (const auto & part : unread == survey().different.end() ? std::set<std::string>() : unread->second) {
+            parts.erase(part);
+        }
+    }
+    CHECK(refused == expected);
+    show("not admitted", refused, expected);
+}
+
+TEST(a_call_is_known_for_one_so_that_stop_strings_leave_it_alone) {
+    for (const auto & one : survey().read) {
+        CHECK(is_calling(one.rendering, one.text));
+        if (!is_calling(one.rendering, one.text)) {
+            std::printf("  %s: %s\n", one.family.c_str(), one.text.c_str());
+        }
+        CHECK(!is_calling(one.rendering, "Functions, {\"name\": 1}, to=me, >>> 1 + 1, [x]. "));
+    }
+}
+
+TEST(required_calls_come_without_a_text_before) {
+    for (const auto & tmpl : la::testing::calling_templates()) {
+        if (tmpl.name != "openai-gpt-oss-120b") {
+            continue;
+        }
+        ChatInputs inputs = inputs_for(tmpl, la::testing::messages_with_calls()[0], true);
+        inputs.answer.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+        const auto calls = prepare_calls(inputs, apply_template(*tmpl.chat, inputs.prompt));
+        const std::string begun = calls.params.generation_prompt;
+        const std::string call = " to=functions.get_weather<|channel|>commentary json<|message|>{\"city\": \"Paris\"}";
+        const std::string thought = "<|channel|>analysis<|message|>Well.<|end|><|start|>assistant";
+        const std::string preamble = "<|channel|>commentary<|message|>Well.<|end|><|start|>assistant";
+        CHECK(matches(calls.params.grammar, begun + call));
+        CHECK(matches(calls.params.grammar, begun + thought + call));
+        CHECK(!matches(calls.params.grammar, begun + preamble + call));
+    }
 }
 
 TEST_MAIN

@@ -76,6 +76,7 @@ std::string join_calls(std::string text, const std::string & calls) {
 }
 
 std::string without_free_text(std::string grammar) {
+    replace_all(grammar, "any ::= preamble | analysis\n", "any ::= analysis\n"); // gpt-oss
     size_t at = grammar.compare(0, 9, "root ::= ") == 0 ? 0 : grammar.find("\nroot ::= ");
     const size_t end = at == std::string::npos ? at : std::min(grammar.find('\n', at + 1), grammar.size());
     while (at != std::string::npos && (at = grammar.find(" until-", at)) < end) {

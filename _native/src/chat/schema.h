@@ -22,7 +22,7 @@ std::string tighten_json_rules(std::string grammar);
 // the tools. Throws Error (LA_ERR_UNSUPPORTED) where the format's rule is not found. Pure.
 std::string join_calls(std::string text, const std::string & calls);
 
-// Takes the optional text before the first call out of upstream's grammar for required calls. Pure.
+// Takes the optional text, or messages, before the first call out of upstream's grammar for required calls. Pure.
 std::string without_free_text(std::string grammar);
 
 // A family's lazy grammar, which may leave out the calls too, since there a trigger has begun one (Qwen3-Coder's): it no

@@ -44,6 +44,7 @@ TEST(grammars_are_joined_by_their_roots) {
     CHECK(contains(both, "calls-root ::= \"call\"\n"));
     CHECK(without_free_text("a ::= until-1?\nroot ::= \"p\" space until-18? call\n") ==
           "a ::= until-1?\nroot ::= \"p\" space call\n");
+    CHECK(without_free_text("any ::= preamble | analysis\nroot ::= any* call\n") == "any ::= analysis\nroot ::= any* call\n");
 }
 
 TEST_MAIN

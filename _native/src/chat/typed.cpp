@@ -1,5 +1,7 @@
 #include "chat/typed.h"
 
+#include "base/error.h"
+
 #include <nlohmann/json.hpp>
 
 #include <string>
@@ -98,6 +100,25 @@ bool give_types(std::vector<common_chat_tool> & tools) {
         }
     }
     return changed;
+}
+
+common_chat_params apply_template(const ChatTemplate & chat_template, const common_chat_templates_inputs & inputs) {
+    try {
+        return common_chat_templates_apply(chat_template.compiled.get(), inputs);
+    } catch (const Error &) {
+        throw;
+    } catch (const std::exception &) {
+        auto typed = inputs;
+        if (!give_types(typed.tools)) {
+            throw;
+        }
+        try {
+            return common_chat_templates_apply(chat_template.compiled.get(), typed);
+        } catch (const std::exception &) {
+            // The first reason is the one to tell.
+        }
+        throw;
+    }
 }
 
 } // namespace la

@@ -2,6 +2,8 @@
 // refuses when it is not there; Hermes' walks through a list of types and never comes back.
 #pragma once
 
+#include "chat/template.h"
+
 #include "chat.h" // common's
 
 #include <vector>
@@ -11,5 +13,8 @@ namespace la {
 // Gives every property, and every item of an array, one type, in such a way that the same values are allowed as before.
 // Returns whether anything had to be changed. Pure.
 bool give_types(std::vector<common_chat_tool> & tools);
+
+// Upstream's rendering and grammar of `inputs`; once more with types if it fails without. Throws std::exception.
+common_chat_params apply_template(const ChatTemplate & chat_template, const common_chat_templates_inputs & inputs);
 
 } // namespace la

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "chat/answer.h"
+#include "chat/template.h"
 #include "log/log_ring.h"
 
 #include "chat.h" // common's
@@ -39,7 +40,7 @@ inline std::vector<std::pair<std::string, std::string>> upstream_templates() {
 
 struct Template {
     std::string name;
-    common_chat_templates_ptr compiled;
+    ChatTemplatePtr chat;
 };
 
 // Those that can call tools.
@@ -48,9 +49,9 @@ inline const std::vector<Template> & calling_templates() {
         install_log();
         std::vector<Template> found;
         for (const auto & [name, text] : upstream_templates()) {
-            auto compiled = common_chat_templates_init(nullptr, text);
-            if (common_chat_templates_get_caps(compiled.get()).at("supports_tool_calls")) {
-                found.push_back({ name, common_chat_templates_ptr(std::move(compiled)) });
+            auto chat = compile_template(nullptr, text);
+            if (common_chat_templates_get_caps(chat->compiled.get()).at("supports_tool_calls")) {
+                found.push_back({ name, std::move(chat) });
             }
         }
         return found;
