@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 import time
@@ -43,7 +44,8 @@ class Running:
 
     def stop(self) -> None:
         """Do as a signal does; return when it has ended."""
-        self.server.handle_exit(15, None)
+        if not self.server.should_exit:
+            self.server.handle_exit(signal.SIGTERM, None)
         self.join()
 
     def join(self) -> None:

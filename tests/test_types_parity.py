@@ -58,6 +58,7 @@ RESOURCES = (
 # Modules of ours that the reference has not, each with its reason.
 OWN_MODULES = {
     "types.rerank_response": "`client.rerank`, which openai does not have",
+    "types.local_params": "bodies of requests that openai's API does not have",
     "types.token_responses": "`client.tokenize` and its kin over HTTP, which openai does not have",
 }
 

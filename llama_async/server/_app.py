@@ -6,6 +6,7 @@ owns its client, which lives as long as the application's lifespan; one made fro
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from llama_async._wire import error_reply
 from ._endpoint import Endpoint, send_reply
 from ._guard import Guard
 from ._metrics import CONTENT_TYPE, Latencies, Metrics
+from ._openapi import document
 from ._page import html_page
 from ._settings import AppSettings, ServerSettings, client_options
 
@@ -160,6 +162,10 @@ class Application(Starlette):
             return 200, {"content-type": CONTENT_TYPE}, self._metrics.text()
         if path in {"", "/"} and settings.page:
             return 200, *html_page("page.html")
+        if path == "/docs" and settings.docs:
+            return 200, *html_page("docs.html")
+        if path == "/openapi.json" and settings.docs:
+            return 200, _JSON, json.dumps(document(has_keys=self.has_keys)).encode()
         return None
 
 

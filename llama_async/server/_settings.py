@@ -98,6 +98,7 @@ def _model_fields() -> dict[str, Any]:
 
 
 _ModelSettings: Any = create_model("_ModelSettings", __base__=AppSettings, **_model_fields())
+_ModelTable: Any = create_model("_ModelTable", __config__=_CONFIG, path=(Path, ...), **_model_fields())
 
 
 class ServerSettings(_ModelSettings):  # type: ignore[misc] # (its fields are known at run time only)
@@ -127,7 +128,7 @@ class ServerSettings(_ModelSettings):  # type: ignore[misc] # (its fields are kn
     """
 
     model: Path | None = None
-    models: dict[str, Path | dict[str, Any]] = Field(default_factory=dict)
+    models: dict[str, Path | _ModelTable] = Field(default_factory=dict)
     alias: Names = ()
     aliases: dict[str, str] = Field(default_factory=dict)
     memory_budget: int | None = None
@@ -160,7 +161,11 @@ def client_options(settings: ServerSettings) -> dict[str, Any]:
     options |= {"memory_budget": settings.memory_budget, "aliases": settings.aliases, "store": settings.store}
     if settings.model is not None:
         return {"model": settings.model, "alias": settings.alias, **options}
-    return {"models": settings.models, **options}
+    models = {
+        name: model if isinstance(model, Path) else model.model_dump(exclude_unset=True)
+        for name, model in settings.models.items()
+    }
+    return {"models": models, **options}
 
 
 def load_settings(

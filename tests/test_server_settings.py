@@ -1,0 +1,113 @@
+"""Settings from a file, the environment and flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llama_async import AsyncLlama, OptionError
+from llama_async._options import ModelOptions
+from llama_async.server import ServerSettings, load_settings
+from llama_async.server._settings import client_options
+
+FILE = """
+host = "0.0.0.0"
+port = 9000
+n_ctx = 2048
+api_key_file = "keys"
+cors_origins = ["https://a.example", "https://b.example"]
+
+[models]
+plain = "plain.gguf"
+
+[models.chat]
+path = "/models/chat.gguf"
+n_parallel = 8
+
+[aliases]
+"gpt-4o-mini" = "chat"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "server.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_file(file: Path) -> None:
+    settings = load_settings(file, environment={})
+    assert (settings.host, settings.port, settings.n_ctx) == ("0.0.0.0", 9000, 2048)
+    # What is relative is so to the file.
+    assert settings.api_key_file == file.parent / "keys"
+    assert settings.models["plain"] == file.parent / "plain.gguf"
+    assert settings.models["chat"].model_dump(exclude_unset=True) == {
+        "path": Path("/models/chat.gguf"),
+        "n_parallel": 8,
+    }
+    assert settings.aliases == {"gpt-4o-mini": "chat"}
+    client = AsyncLlama(**client_options(settings))
+    assert "gpt-4o-mini" in repr(client)
+
+
+def test_the_environment_overrides_the_file_and_flags_both(file: Path) -> None:
+    environment = {
+        "LLAMA_ASYNC_SERVER_PORT": "9001",
+        "LLAMA_ASYNC_SERVER_N_CTX": "4096",
+        "LLAMA_ASYNC_SERVER_MODELS__CHAT__N_PARALLEL": "2",
+        "LLAMA_ASYNC_SERVER_API_KEYS": "one, two",
+        "LLAMA_ASYNC_SERVER_CORS_ORIGINS": '["https://c.example"]',
+        "LLAMA_ASYNC_MODEL": "of something else",
+    }
+    settings = load_settings(file, {"port": 9002, "host": None}, environment)
+    assert (settings.host, settings.port, settings.n_ctx) == ("0.0.0.0", 9002, 4096)
+    assert settings.models["chat"].n_parallel == 2
+    assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
+    assert settings.cors_origins == ("https://c.example",)
+
+
+def test_a_model_given_by_a_flag_replaces_the_files(file: Path) -> None:
+    settings = load_settings(file, {"model": "other.gguf", "aliases": {}}, {})
+    assert settings.model == Path("other.gguf")
+    assert not settings.models
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "param"),
+    [
+        ({"model": "m.gguf", "prot": 1}, {}, "prot"),
+        ({"model": "m.gguf", "port": 99999}, {}, "port"),
+        ({"model": "m.gguf"}, {"LLAMA_ASYNC_SERVER_PORT": "many"}, "port"),
+        ({"model": "m.gguf"}, {"LLAMA_ASYNC_SERVER_PROT": "1"}, "prot"),
+        ({"model": "m.gguf"}, {"LLAMA_ASYNC_SERVER_ALIASES": "{"}, "LLAMA_ASYNC_SERVER_ALIASES"),
+        ({"model": "m.gguf", "n_ctx": "long"}, {}, "n_ctx"),
+        ({"models": {"a": {"path": "m.gguf", "n_ctxt": 1}}}, {}, "models.a"),
+        ({"model": "m.gguf", "models": {"a": "b"}}, {}, "settings"),
+        ({}, {}, "settings"),
+    ],
+)
+def test_errors_name_the_setting(flags: dict[str, Any], environment: dict[str, str], param: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        load_settings(flags=flags, environment=environment)
+    assert caught.value.param.startswith(param)
+
+
+@pytest.mark.parametrize("text", ["port =", "\udcff", "port = 1\nport = 2"])
+def test_a_file_that_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(OptionError, match="config"):
+        load_settings(path)
+    with pytest.raises(OptionError, match="config"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_every_option_of_a_model_is_a_setting() -> None:
+    settings = ServerSettings(model="m.gguf", n_ctx=128, devices=["a", "b"], flash_attention=True, split_mode="row")
+    options = client_options(settings)
+    assert options["n_ctx"] == 128
+    assert options["devices"] == ["a", "b"]
+    assert set(ModelOptions.__annotations__) - {"path"} <= set(ServerSettings.model_fields)
