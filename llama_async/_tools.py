@@ -103,7 +103,7 @@ def are_ready(tools: object) -> bool:
         function = tool.get("function", tool) if isinstance(tool, Mapping) else tool
         if not isinstance(function, Mapping):
             return False
-        parameters = _parameters_of(function)
+        parameters = _schema_of(function)
         if isinstance(parameters, Mapping) and not is_compiled(
             parameters, STRICT if function.get("strict") else LENIENT
         ):
@@ -171,16 +171,18 @@ def _function(place: str, function: object) -> _Function:
     strict = function.get("strict")
     if not isinstance(strict, (bool, type(None))):
         raise bad_request(f"{place}.strict", f"{place}.strict is {shown(strict)}, but must be a boolean")
-    parameters = _parameters_of(function)
     # Without strict the schema is kept to as far as that is possible.
-    arguments = arguments_of(parameters, f"{place}.parameters", lenient=not strict)
+    arguments = arguments_of(_schema_of(function), f"{place}.parameters", lenient=not strict)
+    parameters = function.get("parameters") or {"type": "object", "properties": {}}
     told = {"name": name, "description": description or "", "parameters": parameters}
     return _Function(name, told, arguments, strict is True)
 
 
-def _parameters_of(function: Mapping[str, Any]) -> object:
+def _schema_of(function: Mapping[str, Any]) -> object:
+    """Return the schema of a function's arguments; without parameters it takes none."""
     parameters = function.get("parameters")
-    return {"type": "object", "properties": {}} if parameters is None or parameters == {} else parameters
+    nothing = {"type": "object", "properties": {}, "additionalProperties": False}
+    return nothing if parameters is None or parameters == {} else parameters
 
 
 def _choice(choice: object, names: list[str], place: str) -> tuple[str, set[str] | None]:
