@@ -473,4 +473,36 @@ TEST(required_calls_come_without_a_text_before) {
     }
 }
 
+TEST(a_message_is_gone_on_with_as_the_template_writes_one) {
+    for (const char * name : { "LFM2-8B-A1B", "LFM2.5-Instruct", "LFM2.5-8B-A1B" }) {
+        for (const auto & [family, source] : la::testing::upstream_templates()) {
+            if (family != name) {
+                continue;
+            }
+            const auto chat = compile_template(nullptr, source);
+            common_chat_templates_inputs inputs;
+            common_chat_msg begun;
+            begun.role = "assistant";
+            begun.content = "It is";
+            inputs.messages = { la::testing::question(), begun };
+            inputs.add_generation_prompt = false;
+            inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
+            inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+            const auto params = apply_template(*chat, inputs);
+            const bool thinks = source.find("<think>") != std::string::npos;
+            CHECK(params.generation_prompt == std::string("<|im_start|>assistant\n") + (thinks ? "<think></think>" : "") + "It is");
+            const size_t at = params.prompt.size() - params.generation_prompt.size();
+            CHECK(params.prompt.compare(at, std::string::npos, params.generation_prompt) == 0);
+            CHECK(thinks == (family == "LFM2.5-8B-A1B"));
+            auto format = std::make_shared<AnswerFormat>();
+            format->parser = common_chat_parser_params(params);
+            format->parser.reasoning_format = inputs.reasoning_format;
+            format->parser.is_continuation = true;
+            format->parser.parser.load(params.parser);
+            const Read read = la::testing::read(format, " warm.", {});
+            CHECK(read.content == " warm." && read.reasoning.empty());
+        }
+    }
+}
+
 TEST_MAIN

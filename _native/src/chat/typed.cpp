@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <string>
 
 namespace la {
@@ -102,9 +103,29 @@ bool give_types(std::vector<common_chat_tool> & tools) {
     return changed;
 }
 
+// Upstream goes on with a message of LFM2's behind an empty thinking, also where the template knows none.
+static common_chat_params without_unknown_thinking(const ChatTemplate & chat_template, const common_chat_templates_inputs & inputs,
+                                                   common_chat_params params) {
+    const std::string & start = params.thinking_start_tag;
+    if (inputs.continue_final_message == COMMON_CHAT_CONTINUATION_NONE || start.empty() || params.thinking_end_tags.empty() ||
+        common_chat_templates_source(chat_template.compiled.get()).find(start) != std::string::npos) {
+        return params;
+    }
+    const std::string empty = start + params.thinking_end_tags.front();
+    for (auto * text : { &params.prompt, &params.generation_prompt }) {
+        const size_t behind = text->size() - std::min(text->size(), params.generation_prompt.size());
+        const size_t at = text->find(empty, behind);
+        if (at != std::string::npos) {
+            text->erase(at, empty.size());
+        }
+    }
+    return params;
+}
+
 common_chat_params apply_template(const ChatTemplate & chat_template, const common_chat_templates_inputs & inputs) {
     try {
-        return common_chat_templates_apply(chat_template.compiled.get(), inputs);
+        return without_unknown_thinking(chat_template, inputs,
+                                        common_chat_templates_apply(chat_template.compiled.get(), inputs));
     } catch (const Error &) {
         throw;
     } catch (const std::exception &) {
@@ -113,7 +134,8 @@ common_chat_params apply_template(const ChatTemplate & chat_template, const comm
             throw;
         }
         try {
-            return common_chat_templates_apply(chat_template.compiled.get(), typed);
+            return without_unknown_thinking(chat_template, typed,
+                                            common_chat_templates_apply(chat_template.compiled.get(), typed));
         } catch (const std::exception &) {
             // The first reason is the one to tell.
         }

@@ -14,7 +14,8 @@ namespace la {
 // Returns whether anything had to be changed. Pure.
 bool give_types(std::vector<common_chat_tool> & tools);
 
-// Upstream's rendering and grammar of `inputs`; once more with types if it fails without. Throws std::exception.
+// Upstream's rendering and grammar of `inputs`; once more with types if it fails without. A message that is gone on with gets no
+// marks of thinking that the template does not know. Throws std::exception.
 common_chat_params apply_template(const ChatTemplate & chat_template, const common_chat_templates_inputs & inputs);
 
 } // namespace la
