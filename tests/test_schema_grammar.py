@@ -329,4 +329,7 @@ async def test_a_schema_is_compiled_beside_the_event_loop(shared_client: AsyncLl
         background.cancel_scope.cancel()
     assert (completion.choices[0].message.content or "").startswith("{")
     assert len(work) > 10
-    assert max(work) < 0.02  # 5 ms where nothing else keeps the core's caches busy
+    # 2 to 4.5 ms at most with ten other processes on two cores; one round may meet a garbage collection.
+    work.sort()
+    assert work[-2] < 0.005
+    assert work[-1] < 0.02
