@@ -17,7 +17,7 @@ import pytest
 
 from llama_async.__main__ import main
 from llama_async.cli.answering import prompt_text
-from llama_async.cli.session import visible
+from llama_async.cli.terminal import visible
 
 COMMAND = [sys.executable, "-m", "llama_async"]
 # One thread, as for every client of the tests.

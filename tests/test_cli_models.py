@@ -13,6 +13,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from gguf import GGUFWriter
 from hub_server import COMMIT, HubServer, Repository, forget_environment, sha256
 
 from llama_async.__main__ import main, without_extra
@@ -124,6 +125,18 @@ def test_show(call: Any) -> None:
     assert "tokenizer.ggml.tokens" in call("models", "show", REPO, "--all")[1]
     assert json.loads(call("models", "show", REPO, "--json")[1])["metadata"]["llama.context_length"] == 8192
     assert "{% for message in messages %}" in call("models", "show", REPO, "--template")[1]
+
+
+def test_a_file_does_not_steer_the_terminal(call: Any, tmp_path: Path) -> None:
+    writer = GGUFWriter(tmp_path / "hostile.gguf", "none")
+    writer.add_name("\x1b[2J\x1b]0;title\x07[red]name")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    status, output, _ = call("models", "show", str(tmp_path / "hostile.gguf"), "--all")
+    assert status == 0
+    assert "\x1b" not in output
+    assert "[2J]0;title[red]name" in output
 
 
 def test_remove_asks_where_somebody_is(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,8 +290,9 @@ def test_a_wrong_size_is_seen_before_the_bytes_come(hub: Hub, server: HubServer)
         pull(hub, Q4)
 
 
-def test_paths_that_lead_elsewhere_are_refused(hub: Hub, server: HubServer) -> None:
-    server.repositories[REPO].files["../../escaped.gguf"] = b"GGUF"
+@pytest.mark.parametrize("path", ["../../escaped.gguf", "/etc/x.gguf", "a//b.gguf", "C:x.gguf", "\x1b[2J.gguf", "a\\b"])
+def test_paths_that_lead_elsewhere_are_refused(hub: Hub, server: HubServer, path: str) -> None:
+    server.repositories[REPO].files[path] = b"GGUF"
     with pytest.raises(DownloadError, match="leads elsewhere"):
         pull(hub, Q4)
 

@@ -75,8 +75,8 @@ class ModelFiles:
 
 def is_safe_path(path: str) -> bool:
     """Whether a path that a server sent stays where it is put."""
-    return bool(path) and not (
-        "\\" in path or ":" in path or "\0" in path or path.startswith("/") or {"", ".", ".."} & set(path.split("/"))
+    return path.isprintable() and not (
+        "\\" in path or ":" in path or path.startswith("/") or {"", ".", ".."} & set(path.split("/"))
     )
 
 

@@ -12,8 +12,8 @@ import typer
 
 from llama_async._errors import OptionError
 
-from .session import EngineFlags, Pace, begin, loaded, visible
-from .terminal import INTERRUPTED, escaped, fail, is_terminal, messages
+from .session import EngineFlags, Pace, begin, loaded
+from .terminal import INTERRUPTED, escaped, fail, is_terminal, messages, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +57,7 @@ def _is_given(stream: Any) -> bool:
 
 
 def schema_format(file: Path) -> dict[str, Any]:
-    """Return the response format of a file with a JSON schema, `-` being standard input.
+    """Return the response format of a file with a JSON schema.
 
     Raises:
         OptionError: There is no JSON object in it.
@@ -132,7 +132,7 @@ def _write(stream: Iterable[ChatCompletionChunk], pace: Pace, *, show_thoughts: 
             thought = getattr(choice.delta, "reasoning_content", None)
             if thought and show_thoughts:
                 is_thinking = True
-                messages().print(escaped(visible(thought)), end="", style="dim", soft_wrap=True)
+                messages().print(escaped(thought), end="", style="dim", soft_wrap=True)
             if text := choice.delta.content:
                 if is_thinking:
                     is_thinking = False

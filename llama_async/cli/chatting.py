@@ -13,8 +13,8 @@ from typing_extensions import Self
 from llama_async._errors import OpenAIError
 
 from .line_input import LineInput
-from .session import Pace, begin, visible
-from .terminal import answers, escaped, messages
+from .session import Pace, begin
+from .terminal import answers, escaped, messages, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,7 +220,7 @@ class _Thoughts(nullcontext[Any]):
     def feed(self, text: str | None) -> None:
         if text and self._is_shown:
             self._is_open = True
-            answers().print(escaped(visible(text)), end="", style="dim italic", soft_wrap=True)
+            answers().print(escaped(text), end="", style="dim italic", soft_wrap=True)
 
     def end(self) -> None:
         if self._is_open:

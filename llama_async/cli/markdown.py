@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
 
-from .session import visible
+from .terminal import visible
 
 if TYPE_CHECKING:
     from types import TracebackType

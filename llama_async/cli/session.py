@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llama_async.types import CompletionUsage
     from llama_async.types.chat import ChatCompletionChunk
 
-__all__ = ["EngineFlags", "Pace", "begin", "loaded", "sampling", "template_text", "visible"]
+__all__ = ["EngineFlags", "Pace", "begin", "loaded", "sampling", "template_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,6 @@ def sampling(
     """Return what was given of the parameters of sampling."""
     given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     return {name: value for name, value in given.items() if value is not None}
-
-
-_HIDDEN = {code: None for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
-
-
-def visible(text: str) -> str:
-    """Return text without what would steer a terminal: a model may say anything."""
-    return text.translate(_HIDDEN)
 
 
 class Pace:

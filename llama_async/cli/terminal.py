@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["FAILED", "INTERRUPTED", "WRONG_USAGE", "answers", "fail", "is_terminal", "messages", "size", "status_of"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "WRONG_USAGE",
+    "answers",
+    "fail",
+    "is_terminal",
+    "messages",
+    "size",
+    "status_of",
+    "visible",
+]
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -80,10 +91,18 @@ def is_terminal() -> bool:
 
 
 def escaped(text: str) -> str:
-    """Return text that rich prints as it is."""
+    """Return text that rich prints as it is, but for what would steer the terminal."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(visible(text))
+
+
+_HIDDEN = {code: None for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+
+
+def visible(text: str) -> str:
+    """Return text without what would steer a terminal: models, files and servers may say anything."""
+    return text.translate(_HIDDEN)
 
 
 def size(n_bytes: float) -> str:
