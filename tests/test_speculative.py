@@ -106,6 +106,31 @@ async def test_answers_are_those_without_guesses(bench: Bench) -> None:
         assert 0 < n_accepted < n_drafted
 
 
+@pytest.mark.parametrize("n_parallel", [1, 3])
+async def test_a_state_that_steps_back_by_itself(tmp_path: Path, n_parallel: int) -> None:
+    """Upstream keeps snapshots for this hybrid architecture, if they are asked for when the model is loaded."""
+    path = TINY_MODELS["hybrid"](tmp_path / "tiny.gguf")
+    speculative = {"type": "ngram", "ngram_size_n": 2, "n_max": 4, "adaptive": False}
+    async with (
+        AsyncLlama(path, speculative=speculative, n_parallel=n_parallel, n_ubatch=64, **EXACT) as client,
+        AsyncLlama(path, n_parallel=1, **EXACT) as alone,
+    ):
+        bench = Bench(client, alone, "hybrid", TINY_TOLERANCE)
+        for seed in range(3):
+            messages = say(babble(seed, 60) * 3)
+            said = _text(await bench.reference(messages, 40))
+            predicted = "".join("?" if place % 9 == 8 else character for place, character in enumerate(said))
+            prediction = {"type": "content", "content": predicted}
+            for _ in range(2):
+                await bench.check(messages, n_tokens=40, prediction=prediction)
+            # The next turn starts from what is cached of this one.
+            turns = [*messages, {"role": "assistant", "content": said}, *say("more")]
+            await bench.check(turns, n_tokens=8)
+        await ask_together(bench, [say(babble(seed, 60) * 3) for seed in range(4)], n_tokens=24)
+        n_drafted, n_accepted = _n_guessed(client)
+        assert 0 < n_accepted < n_drafted
+
+
 @pytest.mark.parametrize("kind", _NGRAMS)
 async def test_every_kind_keeps_the_answer(llama: Path, kind: str) -> None:
     speculative = {"type": kind, "ngram_size_n": 2, "n_max": 6, "adaptive": False}
