@@ -18,10 +18,11 @@ from starlette.routing import Mount
 from support import CLIENT_OPTIONS, QUESTION
 
 from llama_async import AsyncLlama, OptionError
+from llama_async._compat import EXTRA_BODY_PARAMETERS
 from llama_async._http import _NOT_IN_BODY, _ROUTES
 from llama_async.resources import AsyncApplyTemplate, AsyncDetokenize, AsyncRerank, AsyncTokenize
 from llama_async.server import AppSettings, ServerSettings, create_app
-from llama_async.server._openapi import document
+from llama_async.server._openapi import _OTHER_KINDS, document
 from llama_async.types import local_params
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +98,11 @@ def test_it_has_every_route() -> None:
         for method in methods
     }
     assert described == {(parts, method) for parts, methods in _ROUTES.items() for method in methods}
+
+
+def test_every_parameter_is_described() -> None:
+    others = {name for name, extra in EXTRA_BODY_PARAMETERS.items() if extra.kind == "other"}
+    assert others == set(_OTHER_KINDS)
 
 
 def test_its_references_resolve() -> None:

@@ -132,6 +132,8 @@ _OTHER_KINDS: Mapping[str, _Json] = {
     "chat_template": {"type": "string"},
     "chat_template_kwargs": {"type": "object"},
     "priority": {"type": "integer"},
+    "speculative": {"type": ["boolean", "string", "array", "object"]},
+    "speculative.type": {"type": "string"},
 }
 
 
@@ -312,7 +314,7 @@ def _body(schema: _Json, endpoint: str | None) -> _Json:
         properties[name] = {**properties[name], **({"description": note} if note else {})}
     for name, extra in EXTRA_BODY_PARAMETERS.items():
         if endpoint in extra.endpoints:
-            kind: _Json = {"type": _KINDS[extra.kind]} if extra.kind in _KINDS else dict(_OTHER_KINDS[name])
+            kind: _Json = {"type": _KINDS[extra.kind]} if extra.kind in _KINDS else dict(_OTHER_KINDS.get(name, {}))
             if extra.kind in {"int", "float"}:
                 kind |= {
                     key: bound
