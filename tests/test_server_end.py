@@ -160,7 +160,7 @@ def test_a_model_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
 
 
 def test_aborted_connections_leave_nothing(model_path: Path) -> None:
-    """At all stages: before the answer, in its midst; closed in order, or reset. `ABORTED_CONNECTIONS=10000` for more."""
+    """Before the answer, in its midst; closed in order, or reset. `ABORTED_CONNECTIONS=10000` for more of them."""
     n_threads = 4
     n_each = int(os.environ.get("ABORTED_CONNECTIONS", "240")) // n_threads
     with serving(model_path) as running:
