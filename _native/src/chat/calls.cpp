@@ -25,6 +25,7 @@ bool has_word_triggers(const common_chat_params & params) {
 
 void enforce(const ChatInputs & inputs, common_chat_params & params) {
     enforce_arguments(params, inputs.answer.tools, inputs.arguments, inputs.argument_rules);
+    params.grammar = count_calls(std::move(params.grammar), inputs.answer.parallel_tool_calls);
 }
 
 void require(const ChatInputs & inputs, const common_chat_templates_inputs & asked, ToolCalls & calls) {

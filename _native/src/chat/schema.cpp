@@ -102,6 +102,14 @@ std::string with_a_call(std::string grammar) {
     return grammar[end - 1] == '?' ? grammar.erase(end - 1, 1) : grammar;
 }
 
+std::string count_calls(std::string grammar, bool parallel) {
+    for (const char * repeated : { "tool-calls ::= (tool-call? space)+\n", "tool-calls ::= (tool-call space)+\n" }) {
+        replace_all(grammar, repeated,
+                    parallel ? "tool-calls ::= (tool-call space)+\n" : "tool-calls ::= tool-call space\n");
+    }
+    return grammar;
+}
+
 std::string think_then(const std::string & thinking, const std::vector<std::string> & values) {
     std::string root = thinking.empty() ? "root ::= (" : "root ::= thinking-root (";
     std::string rules = thinking.empty() ? "" : with_prefix(thinking, "thinking-") + "\n";

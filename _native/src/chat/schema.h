@@ -29,6 +29,10 @@ std::string without_free_text(std::string grammar);
 // longer does.
 std::string with_a_call(std::string grammar);
 
+// Bounds the calls of upstream's grammar for JSON between marks of each call (QwQ's), which admits none of them, and
+// several whatever was asked for: at least one, and no other unless `parallel`. Pure.
+std::string count_calls(std::string grammar, bool parallel);
+
 // A grammar of answers that are thought (`thinking`, may be empty), then one of `values`: each a whole grammar. Pure.
 std::string think_then(const std::string & thinking, const std::vector<std::string> & values);
 

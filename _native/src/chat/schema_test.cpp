@@ -15,6 +15,16 @@ TEST(a_grammar_of_calls_has_one) {
     CHECK(with_a_call("root ::= \"a\"?") == "root ::= \"a\"?");
 }
 
+TEST(calls_are_as_many_as_were_asked_for) {
+    const std::string lazy = "root ::= tool-calls\ntool-calls ::= (tool-call? space)+\nspace ::= \" \"?\n";
+    const std::string required = "root ::= tool-calls\ntool-calls ::= (tool-call space)+\nspace ::= \" \"?\n";
+    CHECK(count_calls(lazy, true) == required);
+    CHECK(count_calls(required, true) == required);
+    for (const auto & grammar : { lazy, required }) {
+        CHECK(count_calls(grammar, false) == "root ::= tool-calls\ntool-calls ::= tool-call space\nspace ::= \" \"?\n");
+    }
+}
+
 TEST(three_rules_are_tightened) {
     const auto text = tighten_json_rules(R"(char ::= [\\] (["\\bfnrt] | "u" [0-9a-fA-F]{4})
 k ::= ["] ( [a] ([b] char+ | [^"b] char*) | [^"ac] char* )? ["]
