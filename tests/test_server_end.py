@@ -210,9 +210,9 @@ def test_a_client_that_does_not_read_is_cut(model_path: Path) -> None:
 
 
 def test_a_long_silence_is_broken_by_comments(model_path: Path) -> None:
-    words = " ".join(f"word{index}" for index in range(900))
+    words = " ".join(f"word{index}" for index in range(150))
     body = {**SHORT, "messages": [{"role": "user", "content": words}], "max_tokens": 2, "cache_prompt": False}
-    with serving(model_path, keep_alive_s=0.02, n_ctx=8192) as running:
+    with serving(model_path, keep_alive_s=0.02, n_ctx=2048) as running:
         connection = running.send("/v1/chat/completions", body, headers="connection: close\r\n")
         data = read_all(connection)
         connection.close()
@@ -222,9 +222,9 @@ def test_a_long_silence_is_broken_by_comments(model_path: Path) -> None:
 
 
 def test_an_error_after_a_comment_is_an_event(model_path: Path) -> None:
-    words = " ".join(f"word{index}" for index in range(900))
+    words = " ".join(f"word{index}" for index in range(150))
     body = {**SHORT, "messages": [{"role": "user", "content": words}], "cache_prompt": False}
-    with serving(model_path, keep_alive_s=0.02, request_timeout_s=0.3, n_ctx=8192) as running:
+    with serving(model_path, keep_alive_s=0.02, request_timeout_s=0.1, n_ctx=2048) as running:
         connection = running.send("/v1/chat/completions", body, headers="connection: close\r\n")
         data = read_all(connection)
         connection.close()
