@@ -54,7 +54,6 @@ _CHAT = Refused(
         "max_completion_tokens": "0 is no answer",
         "max_tokens": "0 is no answer",
         "moderation": "there is no moderation model",
-        "prediction": "there are no predicted outputs",
         "tools": "its strict schema has the keyword `foo`, which is none",
         "verbosity": "a prompt of the hosted models",
         "web_search_options": "there is no web search",
