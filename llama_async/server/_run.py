@@ -85,7 +85,11 @@ class Server(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (uvicorn's signature)
         """Do as `main`, in an event loop of its own."""
         factory = self.config.get_loop_factory()
-        anyio.run(self.main, backend="asyncio", backend_options={"loop_factory": factory} if factory else {})
+        try:
+            anyio.run(self.main, backend="asyncio", backend_options={"loop_factory": factory} if factory else {})
+        finally:
+            for listening in self._sockets:
+                listening.close()
 
     async def main(self) -> None:
         """Listen, load, serve, end."""
