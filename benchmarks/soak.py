@@ -42,6 +42,7 @@ from llama_async._default_model import default_model_path
 
 N_CTX = 1024
 N_PARALLEL = 8
+LENGTHS = (1, 2, 4, 8, 8, 16, 32)  # of answers that are judged, in tokens
 LAYOUTS: dict[str, dict[str, Any]] = {
     "partitioned": {},
     # Eight answers take up to 8,192 cells.
@@ -107,7 +108,7 @@ class Soak:
         return {
             "model": "default",
             "messages": self.messages(),
-            "max_tokens": choose.choice((1, 2, 4, 8, 8, 16, 32)),
+            "max_tokens": choose.choice(LENGTHS),
             "temperature": 0,
             "extra_body": extra_body,
             **options,
@@ -340,7 +341,8 @@ async def tokenized(client: AsyncLlama, answers: Sequence[Greedy]) -> list[Case]
 
 def judge(path: str, cases: Sequence[Case], n_threads: int | None) -> dict[str, Any]:
     """Compute each answer alone; return how many were judged, and by how much the tokens missed."""
-    with Judge(path, N_CTX, n_threads) as judge:
+    # An answer is judged behind somebody else's prompt too, which may have left less room for its own.
+    with Judge(path, N_CTX + max(LENGTHS), n_threads) as judge:
         by_bytes, ends = judge.tokens_by_bytes(), judge.ends()
         known: list[tuple[tuple[int, ...], tuple[int, ...], bool]] = []
         n_unknown = 0
