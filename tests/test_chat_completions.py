@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,33 @@ async def test_logprobs(shared_client: AsyncLlama) -> None:
         # Greedy: what was chosen is what was likeliest.
         assert entry.top_logprobs[0].token == entry.token
     ChatCompletion.model_validate(answer.to_dict())
+
+
+async def test_choices_made_on_several_threads_are_each_their_own(shared_client: AsyncLlama) -> None:
+    # Log probabilities of several at once take long enough to be shared among the compute threads.
+    answers = await gather(
+        *(
+            partial(
+                shared_client.chat.completions.create,
+                model="default",
+                messages=[{"role": "user", "content": f"Say {word}."}],
+                max_tokens=12,
+                temperature=0,
+                logprobs=True,
+                top_logprobs=5,
+            )
+            for word in ("red", "green", "blue", "white")
+        )
+    )
+    for answer in answers:
+        [choice] = answer.choices
+        assert choice.logprobs is not None and choice.logprobs.content
+        assert "".join(entry.token for entry in choice.logprobs.content) == choice.message.content
+        for entry in choice.logprobs.content:
+            likeliest, *others = (top.logprob for top in entry.top_logprobs)
+            assert entry.top_logprobs[0].token == entry.token
+            assert entry.logprob == likeliest
+            assert others == sorted(others, reverse=True)
 
 
 async def test_logprobs_without_alternatives(shared_client: AsyncLlama) -> None:

@@ -30,6 +30,24 @@ class ComputeGate {
         double start_s_ = 0;
     };
 
+    // A turn for something short, had only if nobody computes now. It does not count as a step.
+    class ShortTurn {
+      public:
+        ShortTurn() : is_had_(ComputeGate::one().try_enter()) {}
+        ~ShortTurn() {
+            if (is_had_) {
+                ComputeGate::one().let_next();
+            }
+        }
+        ShortTurn(const ShortTurn &) = delete;
+        ShortTurn & operator=(const ShortTurn &) = delete;
+
+        bool is_had() const { return is_had_; }
+
+      private:
+        const bool is_had_;
+    };
+
     // How long the last turn of anybody but `owner` took, 0 if nobody else has taken one lately: what a step of the
     // owner's makes the others wait for.
     static double others_turn_s(const void * owner) {
@@ -67,16 +85,32 @@ class ComputeGate {
         changed_.wait(lock, [&] { return serving_ == ticket; });
     }
 
-    void leave(Taken taken) {
+    bool try_enter() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (serving_ != next_) {
+            return false;
+        }
+        ++next_;
+        return true;
+    }
+
+    void let_next() {
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             ++serving_;
+        }
+        changed_.notify_all();
+    }
+
+    void leave(Taken taken) {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
             if (last_.owner != taken.owner) {
                 before_ = last_;
             }
             last_ = taken;
         }
-        changed_.notify_all();
+        let_next();
     }
 
     std::mutex mutex_;

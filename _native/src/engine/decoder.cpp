@@ -7,6 +7,7 @@
 #include "engine/timed_step.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace la {
 
@@ -29,6 +30,7 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       closing_(closing),
       n_batch_(config.raw.n_batch),
       max_scored_(max_scored(*model_)),
+      is_partitioned_(config.raw.kv_unified == 0),
       memory_(*model_, config, context_.llama.get()),
       slots_(config.raw.n_parallel),
       budget_(config.raw.n_ubatch),
@@ -36,6 +38,7 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       pace_(config.raw.n_parallel),
       shared_ngrams_(config.speculation.ngram_size_n),
       max_guessed_(max_guessed(*model_, context_.llama.get())),
+      team_(context_.threads),
       batch_(llama_batch_init(config.raw.n_batch, 0, 1)),
       stats_(stats) {}
 
@@ -79,13 +82,14 @@ void Decoder::add(std::vector<SequencePtr> sequences) {
 bool Decoder::step() {
     drop_unwanted();
     admit();
-    const auto items = plan();
-    if (!items.empty()) {
-        compute(items);
+    auto items = plan();
+    const bool has_work = !items.empty();
+    if (has_work) {
+        compute_apart(std::move(items));
     }
     stats_.stored_bytes.store(memory_.stored_bytes(), std::memory_order_relaxed);
     channel_.wake();
-    return !items.empty();
+    return has_work;
 }
 
 // -- who gets a slot --------------------------------------------------------------------------------------------------
@@ -149,7 +153,15 @@ std::vector<SlotView> Decoder::slot_views() const {
     return views;
 }
 
+int32_t Decoder::count_decoding() const {
+    return static_cast<int32_t>(std::count_if(slots_.begin(), slots_.end(), [this](const Slot & slot) {
+        return slot.sequence && n_to_prefill(slot) == 0;
+    }));
+}
+
 void Decoder::admit() {
+    const double spare_s = n_running() > 0 ? budget_.spare_s(count_decoding()) : 0; // 0: nobody waits, or it is not known
+    copied_s_ = 0;
     size_t n_looked_at = 0;
     std::vector<SlotView> slots; // as they are, until somebody gets one
     std::vector<StoredView> stored;
@@ -184,6 +196,11 @@ void Decoder::admit() {
             ++i; // waits for a prefill that it can copy
             continue;
         }
+        const double copy_s = memory_.start_s(placement);
+        if (spare_s > 0 && copied_s_ > 0 && copied_s_ + copy_s > spare_s) {
+            return; // one prefix copied to many must not silence those who decode
+        }
+        copied_s_ += copy_s;
         occupy(placement, waiting_.take(i));
         slots.clear();
     }
@@ -214,10 +231,19 @@ void Decoder::occupy(const Placement & placement, SequencePtr sequence) {
 }
 
 void Decoder::add_checkpoint(Slot & slot, int32_t n) {
-    const auto place = std::lower_bound(slot.checkpoints.begin(), slot.checkpoints.end(), n);
-    if (n > n_computed(slot) && n >= SlotMemory::k_worth_keeping && (place == slot.checkpoints.end() || *place != n)) {
-        slot.checkpoints.insert(place, n);
+    const bool keep = !memory_.can_cut();
+    if (n <= n_computed(slot) || n < SlotMemory::k_worth_keeping) {
+        return;
     }
+    const auto place = std::lower_bound(slot.checkpoints.begin(), slot.checkpoints.end(), n,
+                                        [](const Checkpoint & a, int32_t b) { return a.n < b; });
+    // Who can take what he needs later, too, is not worth many small steps.
+    const int32_t n_apart = keep ? 1 : SlotMemory::k_worth_keeping;
+    if ((place != slot.checkpoints.end() && place->n - n < n_apart) ||
+        (place != slot.checkpoints.begin() && n - std::prev(place)->n < n_apart)) {
+        return;
+    }
+    slot.checkpoints.insert(place, { n, keep });
 }
 
 template <typename F> Decoder::Slot * Decoder::weakest(const F & may) {
@@ -273,6 +299,7 @@ bool Decoder::has_cells_for(const Sequence & sequence) const {
 void Decoder::release(Slot & slot) {
     const bool keep = slot.sequence->request->spec.use_cache;
     slot.sequence.reset();
+    slot.ahead.reset();
     slot.last_used = n_steps_;
     if (!keep) {
         memory_.clear(index(slot));
@@ -358,14 +385,15 @@ std::vector<Decoder::Item> Decoder::plan() {
             }
         }
     }
+    somebody_decodes_ = n_decoding > 0;
     std::vector<Item> items;
     int32_t n_to_score = max_scored_ - n_guessed;
-    for (const auto & share : plan_step(works, n_batch_, budget_.n_prefill(n_decoding))) {
+    for (const auto & share : plan_step(works, n_batch_, budget_.n_prefill(n_decoding, copied_s_))) {
         const auto & slot = slots_[share.slot];
         const bool prefill = n_to_prefill(slot) > 0;
         int32_t n_tokens = share.n_tokens;
         if (prefill && !slot.checkpoints.empty()) {
-            n_tokens = std::min(n_tokens, slot.checkpoints.front() - n_computed(slot));
+            n_tokens = std::min(n_tokens, slot.checkpoints.front().n - n_computed(slot));
         }
         if (prefill && slot.scores_prompt()) {
             n_tokens = std::min(n_tokens, n_to_score);
@@ -376,6 +404,28 @@ std::vector<Decoder::Item> Decoder::plan() {
         }
     }
     return items;
+}
+
+// In graphs of equal rows, where each sequence has cells of its own: those who decode, then the prompts by how much of them
+// is computed. Upstream cuts a batch in as many, but by taking as much of every sequence as the shortest has: then those who
+// decode look as far back as the longest prompt reaches, and what the longer ones have left is spread over small graphs.
+void Decoder::compute_apart(std::vector<Item> items) {
+    if (!is_partitioned_) {
+        return compute(std::move(items));
+    }
+    const auto kind = [](const Item & item) { return item.prefill ? item.n_tokens : 0; };
+    std::stable_sort(items.begin(), items.end(), [&](const Item & a, const Item & b) { return kind(a) < kind(b); });
+    for (auto part = items.begin(); part != items.end();) {
+        const auto end = std::find_if(part, items.end(), [&](const Item & item) { return kind(item) != kind(*part); });
+        std::vector<Item> equal;
+        // A choice's fault takes the whole request, and whoever lost his slot has nothing to compute.
+        std::copy_if(part, end, std::back_inserter(equal), [&](const Item & item) { return slots_[item.slot].sequence != nullptr; });
+        part = end;
+        if (!equal.empty()) {
+            compute(std::move(equal));
+            channel_.wake(); // what was said is told meanwhile
+        }
+    }
 }
 
 void Decoder::compute(std::vector<Item> items) {
@@ -403,7 +453,7 @@ void Decoder::compute(std::vector<Item> items) {
             }
             if (item.prefill) {
                 memory_.append(item.slot, slot.sequence->target().data() + n_computed(slot), item.n_tokens);
-                keep_checkpoint(slot);
+                pass_checkpoint(slot);
             } else {
                 memory_.append(item.slot, &slot.sequence->last, 1);
             }
@@ -414,6 +464,7 @@ void Decoder::compute(std::vector<Item> items) {
             n_decoding += !item.prefill;
             n_guessed += item.n_guessed();
         }
+        choose_ahead(items);
         for (const auto & item : items) {
             // Another choice's fault may have taken the whole request, this one too.
             const int32_t n_right = item.output >= 0 && slots_[item.slot].sequence ? sample(item) : 0;
@@ -466,10 +517,13 @@ bool Decoder::leave_out_guesses(std::vector<Item> & items) {
     return any && !items.empty();
 }
 
-void Decoder::keep_checkpoint(Slot & slot) {
-    if (!slot.checkpoints.empty() && slot.checkpoints.front() == n_computed(slot)) {
+void Decoder::pass_checkpoint(Slot & slot) {
+    if (!slot.checkpoints.empty() && slot.checkpoints.front().n == n_computed(slot)) {
+        const bool keep = slot.checkpoints.front().keep;
         slot.checkpoints.erase(slot.checkpoints.begin());
-        memory_.keep(index(slot));
+        if (keep) {
+            memory_.keep(index(slot));
+        }
     }
 }
 
@@ -540,7 +594,7 @@ int32_t Decoder::decode(std::vector<Item> & items) {
     if (result == 0) {
         stats_.n_prefilled.fetch_add(n_prefilled, std::memory_order_relaxed);
         if (!scored) { // a prompt whose every token has logits costs more than others do
-            budget_.note_step(n_decoding + n_guessed, n_prefilled, seconds);
+            budget_.note_step(n_decoding + n_guessed, n_prefilled, seconds, somebody_decodes_);
         }
         if (guessing_model_ && std::any_of(items.begin(), items.end(), [&](const Item & item) {
                 const auto & guesser = slots_[item.slot].sequence->guesser;
@@ -602,6 +656,44 @@ void Decoder::score(const Item & item) {
     }
 }
 
+Decoder::Choice Decoder::choose(Sequence & sequence, float * row) const noexcept {
+    Choice choice;
+    try {
+        const AssertsThrow asserts_throw;
+        choice.token = sequence.choose(*model_, row);
+    } catch (...) {
+        choice.error = std::current_exception();
+    }
+    return choice;
+}
+
+// Chooses on all compute threads where that spares more time than it takes to share it. Only from each sequence's first
+// row: what comes behind a guess depends on whether it was right.
+void Decoder::choose_ahead(const std::vector<Item> & items) {
+    constexpr double k_worth_sharing_s = 50e-6;
+    choosing_.clear();
+    double all_s = 0;
+    double longest_s = 0;
+    for (const auto & item : items) {
+        auto & slot = slots_[item.slot];
+        if (item.output >= 0 && slot.sequence && slot.sequence->chooses_alone() && slot.sequence->request->spec.max_tokens != 0) {
+            choosing_.emplace_back(&slot, llama_get_logits_ith(context_.llama.get(), item.output));
+            all_s += slot.sequence->choice_s();
+            longest_s = std::max(longest_s, slot.sequence->choice_s());
+        }
+    }
+    if (all_s - std::max(longest_s, all_s / team_.n_threads()) < k_worth_sharing_s) {
+        return;
+    }
+    const ComputeGate::ShortTurn turn;
+    if (turn.is_had()) { // otherwise somebody else uses the threads
+        team_.each(static_cast<int32_t>(choosing_.size()), [this](int32_t i) noexcept {
+            const auto & [slot, row] = choosing_[static_cast<size_t>(i)];
+            slot->ahead = choose(*slot->sequence, row);
+        });
+    }
+}
+
 // Samples each row until a token is another than was guessed, or the sequence is over. Returns how many guesses were right.
 int32_t Decoder::sample(const Item & item) {
     auto & slot = slots_[item.slot];
@@ -651,9 +743,13 @@ llama_token Decoder::sample_next(Slot & slot, int32_t row_index, int32_t i) {
     }
     try {
         const AssertsThrow asserts_throw;
-        const float * row = llama_get_logits_ith(context_.llama.get(), row_index);
-        const llama_token token = sequence.choose(context_.llama.get(), row_index);
-        const auto step = sequence.add(*model_, token, row, context_.n_ctx);
+        const Choice choice = slot.ahead ? *slot.ahead : choose(sequence, llama_get_logits_ith(context_.llama.get(), row_index));
+        slot.ahead.reset();
+        if (choice.error) {
+            std::rethrow_exception(choice.error);
+        }
+        const llama_token token = choice.token;
+        const auto step = sequence.add(*model_, token, context_.n_ctx);
         if (sequence.guesser) {
             sequence.guesser->note_token(i, token);
         }

@@ -4,6 +4,7 @@
 #include "engine/admission.h"
 #include "engine/context.h"
 #include "engine/slot_memory.h"
+#include "engine/thread_team.h"
 #include "planner/planner.h"
 #include "request/requests.h"
 #include "sequence/sequence.h"
@@ -12,6 +13,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
+#include <optional>
 #include <vector>
 
 namespace la {
@@ -55,11 +58,24 @@ class Decoder {
     bool step();
 
   private:
+    // What came of a sequence's choose().
+    struct Choice {
+        llama_token token = -1;
+        std::exception_ptr error; // null: none
+    };
+
+    // A step of the prefill ends after so many tokens: others who begin alike wait for them.
+    struct Checkpoint {
+        int32_t n;
+        bool keep; // the state is kept, since it cannot be cut back to there later
+    };
+
     struct Slot {
         SequencePtr sequence; // null: idle, what is computed is a cached prefix
+        std::optional<Choice> ahead; // of the step's first row; none: it is still to be made
         uint64_t last_used = 0;
         uint64_t admitted = 0;            // in order of admission
-        std::vector<int32_t> checkpoints; // keep the state after so many tokens of the prefill; ascending
+        std::vector<Checkpoint> checkpoints; // ascending
 
         bool scores_prompt() const { return sequence->scores_prompt(); }
     };
@@ -75,6 +91,7 @@ class Decoder {
         int32_t n_guessed() const { return prefill ? 0 : n_tokens - 1; }
     };
 
+    int32_t count_decoding() const;
     int32_t n_running() const { return stats_.n_running.load(std::memory_order_relaxed); }
 
     void drop_unwanted();
@@ -97,13 +114,16 @@ class Decoder {
     double guess_s(const Guesser & guesser) const;
     int32_t n_guessable(const Slot & slot) const;
     std::vector<Item> plan();
+    void compute_apart(std::vector<Item> items);
     void compute(std::vector<Item> items);
     int32_t decode(std::vector<Item> & items);
     bool leave_out_guesses(std::vector<Item> & items);
     bool free_cells();
-    void keep_checkpoint(Slot & slot);
+    void pass_checkpoint(Slot & slot);
     void restore(const std::vector<Item> & items);
     void score(const Item & item);
+    void choose_ahead(const std::vector<Item> & items);
+    Choice choose(Sequence & sequence, float * row) const noexcept;
     int32_t sample(const Item & item);
     llama_token sample_next(Slot & slot, int32_t row, int32_t i);
     void settle(const Item & item, int32_t n_right, int32_t n_decoding, int32_t n_guessed);
@@ -123,12 +143,15 @@ class Decoder {
     const std::atomic<bool> & closing_;
     const int32_t n_batch_;
     const int32_t max_scored_;
+    const bool is_partitioned_;
 
     SlotMemory memory_;
     std::vector<Slot> slots_;
     AdmissionQueue waiting_;
     uint64_t n_admitted_ = 0;
     StepBudget budget_;
+    double copied_s_ = 0; // of this step, by estimate
+    bool somebody_decodes_ = false; // in this step
     const std::unique_ptr<GuessingModel> guessing_model_; // null: none
     GuessPace pace_;
     SharedNgrams shared_ngrams_;
@@ -136,6 +159,8 @@ class Decoder {
     std::vector<Guessable> guessables_; // scratch
     std::vector<Slot *> guessing_;      // scratch: whose they are
     uint64_t n_steps_ = 0;
+    ThreadTeam team_;
+    std::vector<std::pair<Slot *, float *>> choosing_; // scratch
     llama_batch batch_;
     std::vector<Request *> in_batch_;
     BatchWatch watch_;

@@ -82,6 +82,14 @@ int32_t SlotMemory::start(const Placement & placement, const Tokens & prompt) {
     return static_cast<int32_t>(computed_[slot].size());
 }
 
+double SlotMemory::start_s(const Placement & placement) const {
+    const size_t n = unified_                ? 0
+                     : placement.source >= 0 ? computed_[placement.source].size()
+                     : placement.stored >= 0 ? static_cast<size_t>(placement.n_reused)
+                                             : 0;
+    return copy_token_s_ * static_cast<double>(n);
+}
+
 void SlotMemory::give_up(int32_t slot) {
     keep_what_is_lost(slot, {});
     clear(slot);

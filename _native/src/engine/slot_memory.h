@@ -55,8 +55,9 @@ class SlotMemory {
     std::vector<StoredView> stored() const { return store_.views(); }
     size_t stored_bytes() const { return store_.bytes(); }
 
-    // What a copy costs, in seconds for each token.
+    // What a copy costs, in seconds for each token, and what start() copies.
     double copy_token_s() const { return copy_token_s_; }
+    double start_s(const Placement & placement) const;
     bool copies_for_nothing() const { return unified_; }
     bool can_keep() const { return store_.fits(1); }
 

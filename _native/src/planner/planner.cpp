@@ -46,28 +46,55 @@ static void smooth(double & mean, double value) {
     mean = mean == 0 ? value : 0.8 * mean + 0.2 * value;
 }
 
-void StepBudget::note_step(int32_t n_decoded, int32_t n_prefilled, double seconds) {
+void StepBudget::note_step(int32_t n_decoded, int32_t n_prefilled, double seconds, bool somebody_decodes) {
     if (n_prefilled == 0) {
         if (n_decoded > 0) {
-            smooth(decode_step_s_, seconds);
+            const auto n = static_cast<size_t>(n_decoded);
+            decode_step_s_.resize(std::max(decode_step_s_.size(), n + 1));
+            smooth(decode_step_s_[n], seconds);
         }
         return;
     }
-    const double prefill_s = seconds - (n_decoded > 0 ? decode_step_s_ : 0);
+    const double prefill_s = seconds - decode_step_s(n_decoded);
     // A few tokens cost as much as one: they say nothing about the price of many.
     if (n_prefilled >= k_min_tokens / 2 && prefill_s > 0) {
-        smooth(prefill_token_s_, prefill_s / n_prefilled);
+        smooth(somebody_decodes ? beside_token_s_ : alone_token_s_, prefill_s / n_prefilled);
     }
 }
 
-int32_t StepBudget::n_prefill(int32_t n_decoding) const {
+// Between the next smaller and the next larger crowd that were seen, or that of the one there is.
+double StepBudget::decode_step_s(int32_t n_decoding) const {
+    if (n_decoding <= 0) {
+        return 0;
+    }
+    int32_t below = std::min(n_decoding, static_cast<int32_t>(decode_step_s_.size()) - 1);
+    while (below > 0 && decode_step_s_[static_cast<size_t>(below)] == 0) {
+        --below;
+    }
+    int32_t above = n_decoding;
+    while (above < static_cast<int32_t>(decode_step_s_.size()) && decode_step_s_[static_cast<size_t>(above)] == 0) {
+        ++above;
+    }
+    const double above_s = above < static_cast<int32_t>(decode_step_s_.size()) ? decode_step_s_[static_cast<size_t>(above)] : 0;
+    if (below <= 0) {
+        return above_s;
+    }
+    const double below_s = decode_step_s_[static_cast<size_t>(below)];
+    if (above_s == 0 || above == below) {
+        return below_s;
+    }
+    return below_s + (above_s - below_s) * (n_decoding - below) / (above - below);
+}
+
+int32_t StepBudget::n_prefill(int32_t n_decoding, double spent_s) const {
     if (n_decoding == 0) {
         return n_max_;
     }
-    if (decode_step_s_ == 0 || prefill_token_s_ == 0) {
+    const double token_s = beside_token_s_ > 0 ? beside_token_s_ : alone_token_s_;
+    if (decode_step_s(n_decoding) == 0 || token_s == 0) {
         return std::min(n_max_, k_first_guess);
     }
-    const double n = (k_slowdown - 1) * decode_step_s_ / prefill_token_s_;
+    const double n = (spare_s(n_decoding) - spent_s) / token_s;
     return static_cast<int32_t>(std::clamp(n, double(std::min(k_min_tokens, n_max_)), double(n_max_)));
 }
 

@@ -29,23 +29,36 @@ std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, i
 class StepBudget {
   public:
     // Past this factor of a plain decode step, those who decode would feel somebody else's prompt.
-    static constexpr double k_slowdown = 2.5;
+    static constexpr double k_slowdown = 2.2;
     static constexpr int32_t k_first_guess = 64;
-    static constexpr int32_t k_min_tokens = 16;
+    static constexpr int32_t k_min_tokens = 8;
 
     // n_max: the most useful prefill of one step, in tokens (one compute graph).
     explicit StepBudget(int32_t n_max) : n_max_(n_max) {}
 
-    void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds);
-    int32_t n_prefill(int32_t n_decoding) const;
+    // Somebody decodes: in this step, or in another graph right before it.
+    void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds, bool somebody_decodes);
+    void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds) {
+        note_step(n_decoded, n_prefilled, seconds, n_decoded > 0);
+    }
+    // How many prompt tokens the next step may take. spent_s: what those who decode have waited for already.
+    int32_t n_prefill(int32_t n_decoding, double spent_s = 0) const;
+
+    // Estimated seconds of a step in which so many decode, and nothing else; 0 while unknown.
+    double decode_step_s(int32_t n_decoding) const;
+    // How much longer than such a step one may take that does more; 0 while unknown.
+    double spare_s(int32_t n_decoding) const { return (k_slowdown - 1) * decode_step_s(n_decoding); }
 
     // Estimated seconds to compute one prompt token; 0 while unknown.
-    double prefill_token_s() const { return prefill_token_s_; }
+    double prefill_token_s() const { return alone_token_s_ > 0 ? alone_token_s_ : beside_token_s_; }
 
   private:
     int32_t n_max_;
-    double decode_step_s_ = 0;
-    double prefill_token_s_ = 0;
+    std::vector<double> decode_step_s_; // by the number of those who decode; 0: unknown
+    // Of a prompt token in a step of its own, and of one beside those who decode: a smaller part of a graph, which costs
+    // more.
+    double alone_token_s_ = 0;
+    double beside_token_s_ = 0;
 };
 
 } // namespace la

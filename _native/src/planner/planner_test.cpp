@@ -67,8 +67,40 @@ TEST(budget_follows_what_was_measured) {
         budget.note_step(4, 0, 0.020);   // a decode step: 20 ms
         budget.note_step(4, 40, 0.060);  // with 40 prompt tokens: 1 ms each more
     }
-    CHECK(budget.n_prefill(4) >= 29 && budget.n_prefill(4) <= 31);
+    CHECK(budget.n_prefill(4) >= 23 && budget.n_prefill(4) <= 25);
     CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
+}
+
+TEST(each_crowd_has_a_step_of_its_own) {
+    StepBudget budget(512);
+    CHECK(budget.decode_step_s(1) == 0 && budget.decode_step_s(0) == 0);
+    for (int i = 0; i < 50; ++i) {
+        budget.note_step(1, 0, 0.010);
+        budget.note_step(9, 0, 0.050);
+    }
+    const auto near = [](double a, double b) { return a > b - 1e-6 && a < b + 1e-6; };
+    CHECK(near(budget.decode_step_s(1), 0.010));
+    CHECK(near(budget.decode_step_s(5), 0.030));
+    CHECK(near(budget.decode_step_s(9), 0.050));
+    CHECK(near(budget.decode_step_s(16), 0.050));
+    StepBudget other(512);
+    other.note_step(9, 0, 0.050);
+    CHECK(near(other.decode_step_s(2), 0.050));
+}
+
+TEST(tokens_beside_decoders_have_a_price_of_their_own) {
+    StepBudget budget(512);
+    budget.note_step(0, 512, 0.512); // 1 ms each
+    budget.note_step(4, 0, 0.020);
+    CHECK(budget.n_prefill(4) >= 23 && budget.n_prefill(4) <= 24);
+    CHECK(budget.n_prefill(4, 0.010) >= 13 && budget.n_prefill(4, 0.010) <= 14);
+    CHECK(budget.n_prefill(4, 1) == StepBudget::k_min_tokens);
+    for (int i = 0; i < 50; ++i) {
+        budget.note_step(4, 30, 0.080); // 2 ms each
+    }
+    CHECK(budget.n_prefill(4) >= 11 && budget.n_prefill(4) <= 12);
+    CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
+    CHECK(budget.spare_s(4) > 0.0239 && budget.spare_s(4) < 0.0241);
 }
 
 TEST(budget_has_a_floor) {

@@ -9,6 +9,9 @@ namespace {
 // A checkpoint cuts a prefill in two: not for less than this.
 constexpr int32_t k_min_checkpoint = 64;
 
+// Waiting costs a step or more, in which the rest of the prompt could have been begun: not for a few tokens.
+constexpr int32_t k_worth_waiting = 32;
+
 int32_t in_common(const Tokens & prompt, const Tokens & tokens) {
     return static_cast<int32_t>(std::min(common_prefix(prompt, tokens), prompt.size() - 1));
 }
@@ -83,10 +86,10 @@ Placement place(const Tokens & prompt, const std::vector<SlotView> & slots, cons
         return best;
     }
     const int32_t now = std::max({ own.gain, copied.gain, restored.gain, 0 });
-    if (coming.gain > now) {
+    if (coming.gain > now + k_worth_waiting) {
         best.source = coming.index;
         best.wait = true;
-        best.checkpoint = rules.can_cut ? 0 : coming.n;
+        best.checkpoint = coming.n;
         return best;
     }
     const auto from = [&](int32_t slot, int32_t source, int32_t stored_index, int32_t n) {

@@ -40,8 +40,9 @@ struct Placement {
     int32_t stored = -1;  // copy this stored state first; -1: none
     int32_t n_reused = 0; // tokens of the prompt that need not be computed
     bool wait = false;    // `source` is computing a longer part of this prompt right now
-    // Where can_cut is false: keep the state after so many tokens, for those who part there; 0: nowhere. Of `source` if
-    // `wait` is set, otherwise of this prompt.
+    // So many tokens somebody else has, or wants, too; 0: nobody. If `wait` is set, of `source`: what it computes up to there
+    // is waited for. Otherwise of this prompt, where can_cut is false: who parts there can start only from a state that was
+    // kept.
     int32_t checkpoint = 0;
 };
 

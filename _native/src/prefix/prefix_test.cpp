@@ -71,11 +71,22 @@ TEST(waiting_for_a_prefill_beats_doing_it_twice) {
     const Tokens coming = range(1000);
     const Tokens so_far = range(100);
     const std::vector<SlotView> slots = { { &so_far, &coming, false, 1 }, { &k_empty, nullptr, true, 0 } };
-    CHECK(place(range(900), slots, {}).wait);
+    const auto waits = place(range(900), slots, {});
+    CHECK(waits.wait && waits.source == 0 && waits.checkpoint == 899);
     CHECK(!place(range(900, 5000), slots, {}).wait);
     const std::vector<SlotView> done = { { &coming, nullptr, false, 1 }, { &k_empty, nullptr, true, 0 } };
     const auto placed = place(range(900), done, {});
     CHECK(!placed.wait && placed.source == 0 && placed.n_reused == 899);
+}
+
+TEST(nobody_waits_for_a_few_tokens_more) {
+    const Tokens coming = range(1000);
+    const Tokens so_far = range(895);
+    const std::vector<SlotView> slots = { { &so_far, &coming, false, 1 }, { &k_empty, nullptr, true, 0 } };
+    const auto placed = place(range(900), slots, {}); // 899 are of use
+    CHECK(!placed.wait && placed.source == 0 && placed.n_reused == 895);
+    const Tokens early = range(800);
+    CHECK(place(range(900), { { &early, &coming, false, 1 }, { &k_empty, nullptr, true, 0 } }, {}).wait);
 }
 
 TEST(once_the_shared_part_is_there_nobody_waits_for_the_tail) {

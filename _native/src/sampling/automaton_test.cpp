@@ -230,6 +230,10 @@ const Case k_cases[] = {
     { "greedy with penalties", [](la_sampling & s) { s.temperature = 0; s.repeat_penalty = 1.3F; } },
     { "whole vocabulary", [](la_sampling & s) { s.top_k = 0; s.top_p = 1; s.min_p = 0; s.temperature = 1.5F; } },
     { "narrow", [](la_sampling & s) { s.top_k = 5; s.top_p = 0.5F; s.min_keep = 2; } },
+    { "penalties", [](la_sampling & s) { s.repeat_penalty = 1.4F; s.frequency_penalty = 0.6F; s.presence_penalty = 0.7F; } },
+    { "rewards", [](la_sampling & s) { s.repeat_penalty = 0.5F; s.frequency_penalty = -0.9F; s.penalty_last_n = 6; } },
+    { "dry", [](la_sampling & s) { s.dry_multiplier = 2; s.dry_allowed_length = 1; s.dry_penalty_last_n = 16; } },
+    { "nucleus alone", [](la_sampling & s) { s.top_k = 0; s.top_p = 0.9F; } },
     { "typical", [](la_sampling & s) { s.typical_p = 0.7F; s.dynatemp_range = 0.5F; } },
     { "mirostat", [](la_sampling & s) { s.mirostat = 2; } },
     { "xtc", [](la_sampling & s) { s.xtc_probability = 0.5F; s.top_n_sigma = 2; } },
@@ -250,8 +254,9 @@ TEST(the_sampler_chooses_what_upstreams_chooses) {
     GrammarCache cache;
     int n_tokens = 0;
     for (const auto & test : k_cases) {
-        for (size_t g = 0; g < grammars().size(); ++g) {
-            const auto & text = grammars()[g];
+        for (size_t g = 0; g <= grammars().size(); ++g) {
+            const bool is_free = g == grammars().size();
+            const std::string text = is_free ? "" : grammars()[g];
             if (has_tokens(text)) {
                 continue; // upstream's fails sooner or later
             }
@@ -262,7 +267,7 @@ TEST(the_sampler_chooses_what_upstreams_chooses) {
             const SamplingSpec spec(raw);
             Constraint constraint;
             constraint.grammar.text = text;
-            Sampler ours(*model(), spec, constraint, cache.get(model()->vocab(), text), 0, 32);
+            Sampler ours(*model(), spec, constraint, is_free ? nullptr : cache.get(model()->vocab(), text), 0, 32);
 
             common_params_sampling p;
             p.no_perf = true;
@@ -275,24 +280,31 @@ TEST(the_sampler_chooses_what_upstreams_chooses) {
             p.temp = raw.temperature;
             p.dynatemp_range = raw.dynatemp_range;
             p.penalty_repeat = raw.repeat_penalty;
+            p.penalty_freq = raw.frequency_penalty;
+            p.penalty_present = raw.presence_penalty;
             p.penalty_last_n = std::min(raw.penalty_last_n, 32);
+            p.dry_multiplier = raw.dry_multiplier;
+            p.dry_allowed_length = raw.dry_allowed_length;
+            p.dry_penalty_last_n = raw.dry_penalty_last_n < 0 ? 32 : std::min(raw.dry_penalty_last_n, 32);
             p.mirostat = raw.mirostat;
             p.xtc_probability = raw.xtc_probability;
             p.xtc_threshold = raw.xtc_threshold;
             p.top_n_sigma = raw.top_n_sigma;
-            p.grammar = { COMMON_GRAMMAR_TYPE_USER, text };
+            if (!is_free) {
+                p.grammar = { COMMON_GRAMMAR_TYPE_USER, text };
+            }
             const common_sampler_ptr theirs(common_sampler_init(model()->weights(), p));
 
             std::mt19937 random(static_cast<unsigned>(g));
             std::normal_distribution<float> noise(0, 3);
-            for (int step = 0; step < 12; ++step) {
+            for (int step = 0; step < (is_free ? 40 : 12); ++step) {
                 for (int32_t i = 0; i < model()->n_vocab(); ++i) {
                     const size_t n_bytes = model()->piece(i).size();
                     row[i] = noise(random) + (n_bytes > 0 && n_bytes < 3 ? 6.0F : 0.0F); // else nothing ever closes
                 }
                 const llama_token expected = common_sampler_sample(theirs.get(), context.get(), -1);
                 const std::vector<float> before(row, row + model()->n_vocab());
-                const llama_token token = ours.sample(context.get(), -1);
+                const llama_token token = ours.sample(row);
                 CHECK(std::equal(before.begin(), before.end(), row));
                 if (token != expected) {
                     std::printf("%s, grammar %zu, step %d: %d, upstream %d\n", test.name, g, step, token, expected);

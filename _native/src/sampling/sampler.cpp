@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "model/model.h"
 #include "sampling/grammar_limits.h"
+#include "sampling/rows.h"
 
 #include "common.h"
 
@@ -204,6 +205,10 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constrain
     leaves_out_ = p.dynatemp_range == 0 && p.mirostat == 0 && p.typ_p == 1 && p.top_n_sigma <= 0 && p.xtc_probability == 0 &&
                   p.adaptive_target < 0 && spec.samplers.empty();
     chain_.reset(common_sampler_init(model.weights(), p));
+    const Shortlist shortlist(p, n_look_back_, n_vocab_);
+    if (shortlist.applies()) {
+        shortlist_ = shortlist;
+    }
 }
 
 // The likeliest of them; below 0 when none has a finite logit.
@@ -224,16 +229,15 @@ void Sampler::accept(llama_token token) {
         gate_->accept(token);
     }
     if (chain_) {
-        common_sampler_accept(chain_.get(), token, false);
+        accept_by_chain(token);
     }
 }
 
-static bool has_nan(const float * row, int32_t n) {
-    bool found = false;
-    for (int32_t i = 0; i < n; ++i) {
-        found |= row[i] != row[i];
+void Sampler::accept_by_chain(llama_token token) {
+    common_sampler_accept(chain_.get(), token, false);
+    if (shortlist_) {
+        shortlist_->accept(token);
     }
-    return found;
 }
 
 [[noreturn]] static void throw_not_finite() {
@@ -258,12 +262,8 @@ void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
     }
     const size_t n = std::min(prompt.size(), static_cast<size_t>(n_look_back_));
     for (size_t i = prompt.size() - n; i < prompt.size(); ++i) {
-        common_sampler_accept(chain_.get(), prompt[i], false);
+        accept_by_chain(prompt[i]);
     }
-}
-
-llama_token Sampler::sample(llama_context * ctx, int32_t idx) {
-    return sample(llama_get_logits_ith(ctx, idx));
 }
 
 llama_token Sampler::sample(float * row) {
@@ -328,7 +328,9 @@ llama_token Sampler::sample_by_chain(const float * row) {
 // By the chain. Below 0 if nothing is left to choose.
 llama_token Sampler::choose(const float * row, const Admitted * admitted) {
     candidates_.clear();
-    if (admitted && leaves_out_) {
+    if (shortlist_ && (!admitted || leaves_out_)) {
+        shortlist_->fill(row, admitted, candidates_);
+    } else if (admitted && leaves_out_) {
         admitted->each([&](llama_token token) { candidates_.push_back({ token, row[token], 0 }); });
     } else {
         for (llama_token token = 0; token < n_vocab_; ++token) {
@@ -345,31 +347,6 @@ llama_token Sampler::choose(const float * row, const Admitted * admitted) {
     return found ? array.data[selected].id : -1;
 }
 
-int32_t argmax(const float * row, int32_t n) {
-    // Independent lanes: one running maximum would wait for itself at every element, and may not be reordered by the
-    // compiler, since a NaN makes the order matter. A NaN never wins a comparison.
-    constexpr int32_t k_lanes = 16;
-    float best[k_lanes];
-    std::fill(best, best + k_lanes, -INFINITY);
-    int32_t i = 0;
-    for (; i + k_lanes <= n; i += k_lanes) {
-        for (int32_t lane = 0; lane < k_lanes; ++lane) {
-            best[lane] = row[i + lane] > best[lane] ? row[i + lane] : best[lane];
-        }
-    }
-    float highest = -INFINITY;
-    for (; i < n; ++i) {
-        highest = row[i] > highest ? row[i] : highest;
-    }
-    for (const float lane : best) {
-        highest = lane > highest ? lane : highest;
-    }
-    if (!std::isfinite(highest)) {
-        return -1;
-    }
-    return static_cast<int32_t>(std::find(row, row + n, highest) - row);
-}
-
 static void append_entry(const Model & model, llama_token token, double logprob, uint32_t n_top, std::string & out) {
     // A control token has no text; its name tells the reader more than nothing.
     const char * name = model.piece(token).empty() ? llama_vocab_get_text(model.vocab(), token) : nullptr;
@@ -383,28 +360,9 @@ void append_unscored(const Model & model, llama_token token, std::string & out) 
     append_entry(model, token, std::numeric_limits<double>::quiet_NaN(), 0, out);
 }
 
-// The indices of the `n_top` largest, largest first. Most of a row is below the least of them, so one comparison a value
-// is nearly all there is to do: sorting the vocabulary took five times as long.
-static std::vector<llama_token> largest(const float * row, int32_t n, int32_t n_top) {
-    std::vector<llama_token> best;
-    best.reserve(static_cast<size_t>(n_top) + 1);
-    for (int32_t i = 0; i < n; ++i) {
-        if (static_cast<int32_t>(best.size()) == n_top && !(row[i] > row[best.back()])) {
-            continue;
-        }
-        const auto place = std::upper_bound(best.begin(), best.end(), i,
-                                            [row](llama_token a, llama_token b) { return row[a] > row[b]; });
-        best.insert(place, i);
-        if (static_cast<int32_t>(best.size()) > n_top) {
-            best.pop_back();
-        }
-    }
-    return best;
-}
-
 void append_logprobs(const Model & model, const float * row, llama_token token, int32_t n_top, std::string & out) {
     const int32_t n = model.n_vocab();
-    const float highest = *std::max_element(row, row + n);
+    const float highest = largest_value(row, n);
     double sum = 0;
     for (int32_t i = 0; i < n; ++i) {
         sum += std::exp(row[i] - highest);
@@ -418,7 +376,9 @@ void append_logprobs(const Model & model, const float * row, llama_token token, 
     if (n_top == 0) {
         return;
     }
-    for (const llama_token other : largest(row, n, n_top)) {
+    std::vector<int32_t> best;
+    find_largest(row, n, n_top, [](int32_t) { return true; }, best);
+    for (const llama_token other : best) {
         append_entry(model, other, row[other] - log_sum, 0, out);
     }
 }

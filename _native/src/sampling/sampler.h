@@ -3,9 +3,11 @@
 
 #include "llama_async.h"
 #include "sampling/gate.h"
+#include "sampling/shortlist.h"
 
 #include "sampling.h" // common's
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,7 +31,8 @@ struct SamplingSpec {
     std::string grammar;
 };
 
-// One sequence's sampler. Not thread-safe; made on the preparation thread, then used by the decode thread alone.
+// One sequence's sampler. Not thread-safe; made on the preparation thread, then used by the decode thread, or by another
+// compute thread while that one waits.
 class Sampler {
   public:
     // Choice i is seeded with seed + i. `grammar` is the constraint's, compiled, or null where it has none. Throws Error:
@@ -40,12 +43,11 @@ class Sampler {
     // The prompt counts for penalties and DRY, as in llama-server.
     void accept_prompt(const std::vector<llama_token> & prompt);
 
-    // Chooses from row `idx` of the last decode and remembers the choice. Throws Error (LA_ERR_INTERNAL) when the
-    // row is not finite, LA_ERR_INVALID when nothing may be chosen, whatever
-    // upstream throws otherwise.
-    llama_token sample(llama_context * ctx, int32_t idx);
-    // The same from a row of logits, which is left as it was.
+    // Chooses from a row of logits, which is left as it was, and remembers the choice. Throws Error (LA_ERR_INTERNAL)
+    // when the row is not finite, LA_ERR_INVALID when nothing may be chosen, whatever upstream throws otherwise.
     llama_token sample(float * row);
+    // Whether sample() touches nothing that another sampler's touches: a grammar's automaton is shared.
+    bool is_alone() const { return !gate_; }
 
     // Remembers a token that was chosen otherwise. Throws what upstream throws if the grammar does not admit it.
     void accept(llama_token token);
@@ -56,6 +58,7 @@ class Sampler {
     llama_token best_of(float * row);
     llama_token sample_by_chain(const float * row);
     llama_token choose(const float * row, const Admitted * admitted);
+    void accept_by_chain(llama_token token);
 
     bool greedy_; // plain argmax: no chain, no copy of the vocabulary, no sort
     // Whether the chain comes to the same when forbidden tokens are not among its candidates at all.
@@ -67,10 +70,8 @@ class Sampler {
     int32_t n_vocab_;
     int32_t n_look_back_; // prompt tokens that can matter
     common_sampler_ptr chain_;
+    std::optional<Shortlist> shortlist_; // none: the chain has to see all candidates
 };
-
-// The index of the largest finite value; -1 when there is none.
-int32_t argmax(const float * row, int32_t n);
 
 // Appends the la_logprob entry of `token` and its `n_top` best alternatives, from the model's own distribution. Throws
 // Error (LA_ERR_INTERNAL) when the row is not finite.

@@ -1,5 +1,6 @@
 #include "sequence/sequence.h"
 
+#include "base/clock.h"
 #include "model/model.h"
 
 #include <algorithm>
@@ -18,9 +19,21 @@ Sequence::Sequence(RequestPtr request, int32_t choice, Sampler sampler, const Li
     }
 }
 
-llama_token Sequence::choose(llama_context * ctx, int32_t idx) {
+llama_token Sequence::choose(const Model & model, float * row) {
+    const double start = now_s();
+    const llama_token token = choose_any(row);
+    entry_.clear();
+    if (wants_logprobs() && !model.is_end(token)) {
+        append_logprobs(model, row, token, request->spec.sampling.raw.top_logprobs, entry_);
+    }
+    const double seconds = now_s() - start;
+    choice_s_ = choice_s_ == 0 ? seconds : 0.8 * choice_s_ + 0.2 * seconds;
+    return token;
+}
+
+llama_token Sequence::choose_any(float * row) {
     if (n_forced_ == 0 && !must_stop_thinking()) {
-        return sampler_.sample(ctx, idx);
+        return sampler_.sample(row);
     }
     const llama_token token = end_of_thinking_[n_forced_];
     n_forced_ = (n_forced_ + 1) % end_of_thinking_.size();
@@ -33,7 +46,7 @@ bool Sequence::must_stop_thinking() const {
            !phases_.within_mark() && utf8_.n_pending() == 0 && !end_of_thinking_.empty();
 }
 
-Sequence::Step Sequence::add(const Model & model, llama_token token, const float * row, int32_t n_ctx) {
+Sequence::Step Sequence::add(const Model & model, llama_token token, int32_t n_ctx) {
     Step step;
     ++n_generated;
     ++n_new_;
@@ -47,9 +60,7 @@ Sequence::Step Sequence::add(const Model & model, llama_token token, const float
         const std::string & piece = piece_of(model, token);
         utf8_.push(piece, assembled_);
         if (wants_logprobs()) {
-            Logprob waiting = { n_assembled_, n_assembled_ + assembled_.size(), {} };
-            append_logprobs(model, row, token, request->spec.sampling.raw.top_logprobs, waiting.entry);
-            waiting_logprobs_.push_back(std::move(waiting));
+            waiting_logprobs_.push_back({ n_assembled_, n_assembled_ + assembled_.size(), std::move(entry_) });
         }
         n_assembled_ += assembled_.size();
         stopped = hand_on(assembled_, false);

@@ -38,13 +38,17 @@ class Sequence {
         bool has_news = false; // text(), parts() or logprobs() are not empty
     };
 
-    // The next token: sampled from row `idx` of the last decode, or the next of the thinking's end once its budget is
-    // spent. Throws what Sampler::sample does, and what the grammar does with an end that it does not know.
-    llama_token choose(llama_context * ctx, int32_t idx);
+    // The next token: sampled from a row of logits, which is left as it was, or the next of the thinking's end once its
+    // budget is spent. Throws what Sampler::sample does, and what the grammar does with an end that it does not know.
+    llama_token choose(const Model & model, float * row);
+    // Whether choose() may be called on another thread, beside other sequences' choose().
+    bool chooses_alone() const { return sampler_.is_alone(); }
+    // What choose() takes, smoothed, in seconds; 0: not known yet.
+    double choice_s() const { return choice_s_; }
 
-    // Takes a chosen token: its text passes UTF-8 reassembly and stop strings into text(). `row` holds the logits that
-    // it was chosen from. n_ctx: tokens of prompt and answer together.
-    Step add(const Model & model, llama_token token, const float * row, int32_t n_ctx);
+    // Takes the token that was chosen last: its text passes UTF-8 reassembly and stop strings into text(). n_ctx: tokens of
+    // prompt and answer together.
+    Step add(const Model & model, llama_token token, int32_t n_ctx);
 
     // What add() produced since the last clear(); after a finish nothing is withheld any more.
     const std::string & text() const { return text_; }
@@ -90,7 +94,11 @@ class Sequence {
     int32_t n_reasoning() const;
     const std::string & piece_of(const Model & model, llama_token token) const;
 
+    llama_token choose_any(float * row);
+
     Sampler sampler_;
+    double choice_s_ = 0;
+    std::string entry_; // of the chosen token's log probability
     std::vector<llama_token> resumed_;
     Utf8Assembler utf8_;
     StopMatcher template_stop_;

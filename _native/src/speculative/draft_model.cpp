@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "engine/timed_step.h"
 #include "prefix/prefix.h"
-#include "sampling/sampler.h"
+#include "sampling/rows.h"
 
 #include <algorithm>
 #include <cmath>
