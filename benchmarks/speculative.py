@@ -1,18 +1,20 @@
 """What guessing tokens gains where text repeats, and costs where it does not.
 
-    python benchmarks/speculative.py [--rounds 5] [--tokens 192] [--streams 1,4] [--draft-model FILE] [--json FILE]
+    python benchmarks/speculative.py [--rounds 5] [--tokens 192] [--streams 1,4] [--only edit,repeat]
+                                     [--draft-model FILE] [--json FILE]
 
 One client answers everything, greedily; each request says whether it is guessed for, and requests with and without take
 turns (without, with, without, ...), so that a machine that slows down slows both. Cases:
 
-    edit        a program with a renamed variable, the old program being the `prediction`
-    repeat      the same program, without a prediction: n-grams of the prompt
+    edit        an answer that is known but for a word in every fifth line: the rest of it is the `prediction`
+    repeat      a program that the prompt has twice, a third time: n-grams of the prompt
     story       free text: next to nothing can be guessed
     noise       free text with a prediction that is wrong in every token
     draft       free text by a second model (`--draft-model`)
 
 Printed are tokens a second without and with guesses, their ratio within a round, and how many of the guessed tokens
-were right. The bars: `story` and `noise` at least 0.95.
+were right. The bars: `story`, `noise` and `draft` at least 0.95. What could be had at most:
+`benchmarks/step_prices.py`.
 """
 
 from __future__ import annotations
@@ -52,8 +54,9 @@ class Account:
         self.balance = self.balance - amount
         self.history.append(("withdraw", amount))
 '''
-# What the model shall answer, without asking a small one to edit: its own continuation of this is the program again.
-_EDIT = f"Here is a program:\n{_CODE}\nHere is the same program again, unchanged:\n"
+# Completed as text: a small model that is asked to repeat something says something else.
+_TWICE = f"{_CODE}\n\n{_CODE}\n\n"
+_PROGRAM = "Write a Python class for a bank account with methods to deposit and withdraw money, with docstrings."
 _STORY = "Write a long story about a lighthouse keeper who finds a letter in a bottle."
 
 
@@ -76,39 +79,63 @@ class Case:
         return [fast / slow for fast, slow in zip(self.guessed, self.without, strict=True)]
 
 
-def cases(draft: bool) -> list[Case]:
+def edited(text: str) -> str:
+    """Return the text with another word in every fifth line."""
+    lines = text.splitlines()
+    for index in range(2, len(lines), 5):
+        first, *rest = lines[index].rsplit(" ", 1)
+        lines[index] = f"{first} otherwise" if rest else lines[index]
+    return "\n".join(lines)
+
+
+def cases(answer: str, draft: bool) -> list[Case]:
+    """Return what is measured. `answer` is what is answered to the first case's prompt."""
     ngram = {"extra_body": {"speculative": "ngram"}}
-    predicted = {"type": "content", "content": _CODE.replace("amount", "sum")}
+    predicted = {"type": "content", "content": edited(answer)}
     wrong = {"type": "content", "content": "0123456789 " * 100}
     all_cases = [
-        Case("edit", _EDIT, True, {"prediction": predicted}),
-        Case("repeat", _EDIT, True, ngram),
+        Case("edit", _PROGRAM, True, {"prediction": predicted}),
+        Case("repeat", _TWICE, False, ngram),
         Case("story", _STORY, True, ngram, bar=0.95),
         Case("noise", _STORY, True, {**ngram, "prediction": wrong}, bar=0.95),
     ]
     if draft:
-        all_cases.append(Case("draft", _STORY, True, {"extra_body": {"speculative": "draft"}}))
+        all_cases.append(Case("draft", _STORY, True, {"extra_body": {"speculative": "draft"}}, bar=0.95))
     return all_cases
+
+
+async def answer_to(client: AsyncLlama, prompt: str, n_tokens: int) -> str:
+    """Return a greedy answer to which nothing was guessed."""
+    completion = await client.chat.completions.create(
+        model="default",
+        messages=[{"role": "user", "content": prompt}],
+        temperature=0,
+        max_tokens=n_tokens,
+        extra_body={"ignore_eos": True, "speculative": False},
+    )
+    return completion.choices[0].message.content or ""
 
 
 async def rate(client: AsyncLlama, case: Case, n_tokens: int, n_streams: int, guess: bool) -> float:
     """Return the tokens a second of all streams, from the first token of the last to begin on."""
-    parameters = dict(case.parameters) if guess else {}
-    extra_body = {"ignore_eos": True, **parameters.pop("extra_body", {"speculative": False})}
-    if "prediction" in parameters and "speculative" not in extra_body:
-        extra_body["speculative"] = "none"
+    parameters = dict(case.parameters) if guess else {"extra_body": {"speculative": False}}
+    extra_body = {"ignore_eos": True, **parameters.pop("extra_body", {})}
+    common: dict[str, Any] = {
+        "model": "default",
+        "temperature": 0,
+        "max_tokens": n_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "extra_body": extra_body,
+        **parameters,
+    }
 
     async def one() -> tuple[float, float, int]:
-        stream = await client.chat.completions.create(
-            model="default",
-            messages=[{"role": "user", "content": case.prompt}],
-            temperature=0,
-            max_tokens=n_tokens,
-            stream=True,
-            stream_options={"include_usage": True},
-            extra_body=extra_body,
-            **parameters,
-        )
+        if case.chat:
+            messages = [{"role": "user", "content": case.prompt}]
+            stream: Any = await client.chat.completions.create(messages=messages, **common)
+        else:
+            stream = await client.completions.create(prompt=case.prompt, **common)
         first, n = 0.0, 0
         async for chunk in stream:
             first = first or time.perf_counter()
@@ -122,8 +149,11 @@ async def rate(client: AsyncLlama, case: Case, n_tokens: int, n_streams: int, gu
 
 async def measure(arguments: argparse.Namespace, n_streams: int) -> list[Case]:
     options = {"draft_model": arguments.draft_model} if arguments.draft_model else {}
-    measured = cases(bool(arguments.draft_model))
     async with AsyncLlama(arguments.model, n_ctx=2048, n_parallel=n_streams, **options) as client:
+        answer = await answer_to(client, _PROGRAM, arguments.tokens)
+        measured = cases(answer, bool(arguments.draft_model))
+        if arguments.only:
+            measured = [case for case in measured if case.name in arguments.only.split(",")]
         for case in measured:
             for guess in (False, True):  # the prompt is cached from here on, and the pace of guessing is known
                 await rate(client, case, arguments.tokens, n_streams, guess)
@@ -157,6 +187,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=192)
     parser.add_argument("--streams", default="1,4")
+    parser.add_argument("--only", help="names of cases, with commas")
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--draft-model", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None)

@@ -35,7 +35,7 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       slots_(config.raw.n_parallel),
       budget_(config.raw.n_ubatch),
       guessing_model_(std::move(guessing_model)),
-      pace_(config.raw.n_parallel),
+      pace_(config.raw.n_parallel, config.raw.kv_unified == 0),
       shared_ngrams_(config.speculation.ngram_size_n),
       max_guessed_(max_guessed(*model_, context_.llama.get())),
       team_(context_.threads),
@@ -323,19 +323,20 @@ int32_t Decoder::n_guessable(const Slot & slot) const {
 void Decoder::guess() {
     guessables_.clear();
     guessing_.clear();
-    int32_t n_decoding = 0;
+    decoding_.clear();
     for (auto & slot : slots_) {
         if (!slot.sequence || n_to_prefill(slot) > 0) {
             continue;
         }
-        ++n_decoding;
+        decoding_.push_back(index(slot));
         Guesser * guesser = slot.sequence->guesser.get();
         if (!guesser) {
             continue;
         }
         const int32_t n = guesser->look(memory_.computed(index(slot)), slot.sequence->last, n_guessable(slot), shared_ngrams_);
         if (n > 0) {
-            guessables_.push_back({ &guesser->acceptance(), n, guesser->n_min(), guess_s(*guesser), guesser->adaptive(), 0 });
+            guessables_.push_back(
+                { &guesser->acceptance(), index(slot), n, guesser->n_min(), guess_s(*guesser), guesser->adaptive(), 0 });
             guessing_.push_back(&slot);
         }
     }
@@ -343,7 +344,7 @@ void Decoder::guess() {
         return;
     }
     // Each needs a row of logits, of which there are as many as a step may score.
-    pace_.allot(guessables_, n_decoding, std::min(max_scored_, n_batch_ - n_running()));
+    pace_.allot(guessables_, decoding_, std::min(max_scored_, n_batch_ - n_running()));
     guess_by_model();
     for (size_t i = 0; i < guessing_.size(); ++i) {
         guessing_[i]->sequence->guesser->cut(guessables_[i].n);
@@ -458,12 +459,6 @@ void Decoder::compute(std::vector<Item> items) {
                 memory_.append(item.slot, &slot.sequence->last, 1);
             }
         }
-        int32_t n_decoding = 0;
-        int32_t n_guessed = 0;
-        for (const auto & item : items) {
-            n_decoding += !item.prefill;
-            n_guessed += item.n_guessed();
-        }
         choose_ahead(items);
         for (const auto & item : items) {
             // Another choice's fault may have taken the whole request, this one too.
@@ -472,7 +467,7 @@ void Decoder::compute(std::vector<Item> items) {
                 guessing_model_->note(item.slot, n_right);
             }
             if (item.n_guessed() > 0) {
-                settle(item, n_right, n_decoding, n_guessed);
+                settle(item, n_right);
             }
         }
         stats_.sample_s.store(stats_.sample_s.load(std::memory_order_relaxed) + now_s() - start,
@@ -550,6 +545,7 @@ bool Decoder::free_cells() {
 int32_t Decoder::decode(std::vector<Item> & items) {
     batch_.n_tokens = 0;
     in_batch_.clear();
+    rows_.clear();
     int32_t n_decoding = 0;
     int32_t n_guessed = 0;
     int32_t n_prefilled = 0;
@@ -575,6 +571,9 @@ int32_t Decoder::decode(std::vector<Item> & items) {
             if (last && item.output < 0) {
                 item.output = row;
             }
+        }
+        if (!item.prefill) {
+            rows_.push_back({ item.slot, item.n_tokens });
         }
         n_decoding += !item.prefill;
         n_guessed += item.n_guessed();
@@ -603,7 +602,7 @@ int32_t Decoder::decode(std::vector<Item> & items) {
             guessing_model_->follow(batch_);
         }
         if (n_prefilled == 0) {
-            pace_.note_step(n_decoding, n_guessed, seconds);
+            pace_.note_step(rows_, seconds);
         }
     }
     return result;
@@ -709,14 +708,14 @@ int32_t Decoder::sample(const Item & item) {
     }
 }
 
-// After a step of n_decoding sequences and n_guessed tokens more: what was guessed wrong leaves the slot's state.
-void Decoder::settle(const Item & item, int32_t n_right, int32_t n_decoding, int32_t n_guessed) {
+// After a step: what was guessed wrong leaves the slot's state.
+void Decoder::settle(const Item & item, int32_t n_right) {
     auto & slot = slots_[item.slot];
     stats_.n_drafted.fetch_add(static_cast<uint64_t>(item.n_guessed()), std::memory_order_relaxed);
     stats_.n_accepted.fetch_add(static_cast<uint64_t>(n_right), std::memory_order_relaxed);
     if (slot.sequence) {
         Guesser & guesser = *slot.sequence->guesser;
-        guesser.note_step(n_right, pace_.token_cost(n_decoding, n_guessed, guess_s(guesser)));
+        guesser.note_step(n_right, pace_.token_cost(rows_, guess_s(guesser)));
         if (n_right == item.n_guessed()) {
             return;
         }

@@ -126,7 +126,7 @@ class Decoder {
     Choice choose(Sequence & sequence, float * row) const noexcept;
     int32_t sample(const Item & item);
     llama_token sample_next(Slot & slot, int32_t row, int32_t i);
-    void settle(const Item & item, int32_t n_right, int32_t n_decoding, int32_t n_guessed);
+    void settle(const Item & item, int32_t n_right);
     void finish(Slot & slot);
     void release(Slot & slot);
 
@@ -158,6 +158,8 @@ class Decoder {
     const int32_t max_guessed_; // of one sequence, which can be taken back
     std::vector<Guessable> guessables_; // scratch
     std::vector<Slot *> guessing_;      // scratch: whose they are
+    std::vector<int32_t> decoding_;     // scratch: slots that decode in the step
+    std::vector<SlotRows> rows_;        // of those in the last step
     uint64_t n_steps_ = 0;
     ThreadTeam team_;
     std::vector<std::pair<Slot *, float *>> choosing_; // scratch

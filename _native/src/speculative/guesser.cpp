@@ -4,10 +4,11 @@
 
 namespace la {
 
-// Who says what the answer will be mostly knows; text repeats itself now and then; a model is asked by its owner's choice.
+// Who says what the answer will be mostly knows; text repeats itself now and then; a model is asked by its owner's choice. The
+// first row of each is what nothing was seen of, the second a long row of right ones.
 Guesser::Guesser(const SpeculationSpec & spec, Tokens predicted, bool has_model)
     : lookup_(spec), has_model_(has_model), n_max_(spec.n_max), n_min_(spec.n_min), p_min_(spec.p_min), adaptive_(spec.adaptive),
-      acceptance_{ { 0.8, 2 }, { 0.6, 0.4 }, { 0.7, 1 } } {
+      acceptance_{ { 0.7, 0.95, 2 }, { 0.4, 0.95, 1.5 }, { 0.7, 0.8, 1 } } {
     if (!predicted.empty()) {
         prediction_ = std::make_unique<Prediction>(std::move(predicted));
     }
@@ -50,13 +51,13 @@ void Guesser::cut(int32_t n) {
 }
 
 void Guesser::note_token(int32_t i, llama_token token) {
-    if (i == 0 && untried_ >= 0) {
-        acceptance_[source_].note_untried(untried_ == token);
-    } else if (n_tried_ == 0) {
-        acceptance_[source_].note_idle();
-    }
-    for (auto & acceptance : acceptance_) {
-        acceptance.note_token();
+    for (int source = 0; source < k_n_sources; ++source) {
+        acceptance_[source].note_token();
+        if (i == 0 && source == source_ && untried_ >= 0) {
+            acceptance_[source].note_untried(untried_ == token);
+        } else if (i == 0 && (source != source_ || n_tried_ == 0)) {
+            acceptance_[source].note_idle();
+        }
     }
     if (prediction_) {
         prediction_->note(token);

@@ -18,6 +18,7 @@ class Guesser {
 
     // Who made a guess.
     enum Source { prediction = 0, lookup = 1, model = 2 };
+    static constexpr int k_n_sources = 3;
 
     // has_model: a second model, or heads of the first, may be asked as well.
     Guesser(const SpeculationSpec & spec, Tokens predicted, bool has_model);
@@ -53,7 +54,7 @@ class Guesser {
     const int32_t n_min_;
     const float p_min_;
     const bool adaptive_;
-    Acceptance acceptance_[3];
+    Acceptance acceptance_[k_n_sources];
     Source source_ = lookup;
     Tokens guess_;
     Tokens other_;        // scratch

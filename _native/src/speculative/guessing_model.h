@@ -3,6 +3,9 @@
 
 #include "llama.h"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -37,12 +40,19 @@ class GuessingModel {
     double token_s() const { return token_s_; }
 
   protected:
+    // The lower median of the last ones: a step that was preempted is nobody's price.
     void note_time(double seconds, int32_t n_tokens) {
-        const double token_s = seconds / n_tokens;
-        token_s_ = token_s_ == 0 ? token_s : 0.8 * token_s_ + 0.2 * token_s;
+        times_[n_noted_++ % times_.size()] = seconds / n_tokens;
+        const size_t n = std::min(n_noted_, times_.size());
+        auto sorted = times_;
+        const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((n - 1) / 2);
+        std::nth_element(sorted.begin(), middle, sorted.begin() + static_cast<std::ptrdiff_t>(n));
+        token_s_ = *middle;
     }
 
   private:
+    std::array<double, 7> times_ = {};
+    size_t n_noted_ = 0;
     double token_s_ = 0;
 };
 

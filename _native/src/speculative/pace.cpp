@@ -1,121 +1,143 @@
 #include "speculative/pace.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace la {
 
 namespace {
 
-constexpr int32_t k_lengths[] = { 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256 };
-
-// 1 -> 0, 2 -> 1, 3..4 -> 2, 5..8 -> 3
-int size_class(int32_t n, int n_classes) {
-    int found = 0;
-    while ((1 << found) < n && found < n_classes - 1) {
-        ++found;
-    }
-    return found;
-}
-
-void smooth(double & mean, double value) {
-    mean = mean == 0 ? value : 0.75 * mean + 0.25 * value;
-}
+constexpr int32_t k_lengths[] = { 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256 };
 
 } // namespace
 
-GuessPace::GuessPace(int32_t n_streams)
-    : plain_s_(static_cast<size_t>(n_streams) + 1), n_since_plain_(static_cast<size_t>(n_streams) + 1) {}
-
-void GuessPace::note_step(int32_t n_streams, int32_t n_guessed, double seconds) {
-    const auto place = static_cast<size_t>(n_streams);
-    if (n_streams < 1 || place >= plain_s_.size() || seconds <= 0) {
-        return;
-    }
-    double & plain_s = plain_s_[place];
-    if (n_guessed == 0) {
-        smooth(plain_s, seconds);
-        n_since_plain_[place] = 0;
-        return;
-    }
-    ++n_since_plain_[place];
-    if (plain_s > 0) {
-        auto & price = prices_[size_class(n_streams, k_n_crowds)][size_class(n_guessed, k_n_sizes)];
-        // Never nothing, never more than a step of its own: one measurement may be anything.
-        const double token_s = std::clamp((seconds - plain_s) / n_guessed, 1e-3 * plain_s, plain_s);
-        smooth(price.token_s, token_s);
-    }
+double GuessPace::seconds(const std::vector<SlotRows> & rows) const {
+    step_graphs(rows, partitioned_, graphs_);
+    return prices_.seconds(graphs_);
 }
 
-// Of the nearest size that was seen; a small one's is at least what a larger one's is.
-double GuessPace::token_s(int32_t n_streams, int32_t n_guessed) const {
-    const auto & sizes = prices_[size_class(n_streams, k_n_crowds)];
-    const int wanted = size_class(n_guessed, k_n_sizes);
-    for (int distance = 0; distance < k_n_sizes; ++distance) {
-        for (const int size : { wanted - distance, wanted + distance }) {
-            if (size >= 0 && size < k_n_sizes && sizes[size].token_s > 0) {
-                return sizes[size].token_s;
-            }
+void GuessPace::note_step(const std::vector<SlotRows> & rows, double seconds) {
+    if (rows.empty() || rows.size() >= guessing_.size()) {
+        return;
+    }
+    step_graphs(rows, partitioned_, graphs_);
+    prices_.note(graphs_, seconds);
+    const bool plain = std::all_of(rows.begin(), rows.end(), [](const SlotRows & row) { return row.n == 1; });
+    Guessing & guessing = guessing_[rows.size()];
+    if (plain && guessing.n_since_plain >= guessing.n_between_plain) {
+        guessing.n_between_plain = std::min(2 * guessing.n_between_plain, k_most_between_plain);
+    }
+    guessing.n_since_plain = plain ? 0 : guessing.n_since_plain + 1;
+}
+
+double GuessPace::token_cost(const std::vector<SlotRows> & rows, double guess_s) const {
+    const auto n_streams = static_cast<int32_t>(rows.size());
+    rows_ = rows;
+    int32_t n_guessed = 0;
+    for (auto & row : rows_) {
+        n_guessed += row.n - 1;
+        row.n = 1;
+    }
+    const double plain_s = seconds(rows_);
+    if (plain_s <= 0 || n_guessed == 0) {
+        return 0;
+    }
+    return n_streams * ((seconds(rows) - plain_s) / n_guessed + guess_s) / plain_s;
+}
+
+// If the i-th guesses n[i].
+GuessPace::Outlook GuessPace::outlook(const std::vector<Guessable> & guessables, const std::vector<int32_t> & n) const {
+    Outlook found;
+    rows_.clear();
+    for (const int32_t slot : slots_) {
+        rows_.push_back({ slot, 1 });
+    }
+    auto row = rows_.begin();
+    for (size_t i = 0; i < guessables.size(); ++i) {
+        row = std::find_if(row, rows_.end(), [&](const SlotRows & each) { return each.slot == guessables[i].slot; });
+        row->n += n[i];
+        found.n_guessed += n[i];
+        found.n_won += guessables[i].acceptance->expected(n[i]);
+        found.seconds += n[i] * guessables[i].token_s;
+    }
+    found.most_seconds = found.seconds;
+    found.seconds += seconds(rows_);
+    found.most_seconds += prices_.most(graphs_);
+    return found;
+}
+
+// What a sequence may lose decides whether it takes part, not only what all may win.
+void GuessPace::leave_the_poor(const std::vector<Guessable> & guessables, double plain_s, std::vector<int32_t> & n) const {
+    const Outlook all = outlook(guessables, n);
+    const double token_cost = static_cast<double>(slots_.size()) * (all.most_seconds - plain_s) / (plain_s * all.n_guessed);
+    for (size_t i = 0; i < n.size(); ++i) {
+        if (n[i] * token_cost > guessables[i].acceptance->affordable()) {
+            n[i] = 0;
         }
     }
-    return k_first_guess * plain_s_[static_cast<size_t>(n_streams)];
 }
 
-double GuessPace::token_cost(int32_t n_streams, int32_t n_guessed, double guess_s) const {
-    const double plain_s = plain_s_[static_cast<size_t>(n_streams)];
-    return plain_s > 0 ? n_streams * (token_s(n_streams, n_guessed) + guess_s) / plain_s : 0;
-}
-
-void GuessPace::allot(std::vector<Guessable> & guessables, int32_t n_streams, int32_t n_most) {
+void GuessPace::allot(std::vector<Guessable> & guessables, const std::vector<int32_t> & slots, int32_t n_most) {
     for (auto & guessable : guessables) {
         guessable.n = guessable.adaptive ? 0 : std::min(guessable.n_available, n_most);
         n_most -= guessable.n;
     }
-    const auto place = static_cast<size_t>(n_streams);
-    const double plain_s = plain_s_[place];
-    // Both prices change with the depth of the context: a plain step now and then keeps them comparable.
-    if (guessables.empty() || plain_s == 0 || n_since_plain_[place] >= k_steps_between_plain) {
+    const auto n_streams = static_cast<int32_t>(slots.size());
+    if (guessables.empty() || slots.size() >= guessing_.size()) {
         return;
     }
+    slots_ = slots;
+    tried_.assign(guessables.size(), 0);
+    const double plain_s = outlook(guessables, tried_).seconds;
+    const bool known = std::all_of(graphs_.begin(), graphs_.end(), [&](StepGraph graph) { return prices_.knows(graph); });
+    // Both prices change with the depth of the context: a plain step now and then keeps them comparable.
+    if (!known || plain_s <= 0 || guessing_[slots.size()].n_since_plain >= guessing_[slots.size()].n_between_plain) {
+        return;
+    }
+    by_chance_.resize(guessables.size());
+    std::iota(by_chance_.begin(), by_chance_.end(), size_t(0));
+    std::sort(by_chance_.begin(), by_chance_.end(), [&](size_t a, size_t b) {
+        return guessables[a].acceptance->p() > guessables[b].acceptance->p();
+    });
     double best = k_margin * n_streams / plain_s; // tokens a second
-    std::vector<int32_t> chosen(guessables.size());
-    std::vector<int32_t> tried(guessables.size());
-    for (const int32_t length : k_lengths) {
-        int32_t n_left = n_most;
-        int32_t n_guessed = 0;
-        double n_won = 0;
-        double guess_s = 0;
-        for (size_t i = 0; i < guessables.size(); ++i) {
-            const auto & guessable = guessables[i];
-            int32_t n = std::min({ length, guessable.n_available, n_left });
-            // What it may lose decides how far it may go, not only what all may win.
-            const double price = n_streams * (token_s(n_streams, n) + guessable.token_s) / plain_s;
-            n = std::min(n, static_cast<int32_t>(guessable.acceptance->affordable() / price));
-            tried[i] = guessable.adaptive && n > 0 && n >= guessable.n_min ? n : 0;
-            n_left -= tried[i];
-            n_guessed += tried[i];
-            n_won += guessable.acceptance->expected(tried[i]);
-            guess_s += tried[i] * guessable.token_s;
+    chosen_.assign(guessables.size(), 0);
+    // The likeliest one, two, four .. of them, all equally far: different lengths are different graphs.
+    for (size_t n_guessing = 1;; n_guessing = std::min(2 * n_guessing, guessables.size())) {
+        int32_t n_before = 0;
+        for (const int32_t length : k_lengths) {
+            int32_t n_left = n_most;
+            int32_t n_guessed = 0;
+            tried_.assign(guessables.size(), 0);
+            for (size_t i = 0; i < n_guessing; ++i) {
+                const auto & guessable = guessables[by_chance_[i]];
+                const int32_t n = std::min({ length, guessable.n_available, n_left });
+                tried_[by_chance_[i]] = guessable.adaptive && n > 0 && n >= guessable.n_min ? n : 0;
+                n_left -= tried_[by_chance_[i]];
+                n_guessed += tried_[by_chance_[i]];
+            }
+            if (n_guessed == n_before) {
+                continue; // nobody has more; or nobody has enough yet
+            }
+            n_before = n_guessed;
+            leave_the_poor(guessables, plain_s, tried_);
+            const Outlook found = outlook(guessables, tried_);
+            const double rate = (n_streams + found.n_won) / found.seconds;
+            if (found.n_guessed > 0 && rate > best) {
+                best = rate;
+                chosen_ = tried_;
+            }
         }
-        if (n_guessed == 0) {
-            continue;
-        }
-        const double seconds = plain_s + guess_s + n_guessed * token_s(n_streams, n_guessed);
-        const double rate = (n_streams + n_won) / seconds;
-        if (rate > best) {
-            best = rate;
-            chosen = tried;
+        if (n_guessing == guessables.size()) {
+            break;
         }
     }
     bool any = false;
     for (size_t i = 0; i < guessables.size(); ++i) {
-        guessables[i].n += chosen[i];
+        guessables[i].n += chosen_[i];
         any = any || guessables[i].n > 0;
     }
     if (!any) {
-        // A price that was measured once in a bad moment must not stand for ever.
-        for (auto & price : prices_[size_class(n_streams, k_n_crowds)]) {
-            price.token_s *= k_relief;
-        }
+        prices_.doubt(n_streams); // what was measured in a bad moment must not stand for ever
     }
 }
 

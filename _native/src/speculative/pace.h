@@ -2,8 +2,9 @@
 #pragma once
 
 #include "speculative/acceptance.h"
+#include "speculative/step_graphs.h"
+#include "speculative/step_prices.h"
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace la {
 // What one decoding sequence could have guessed in the next step.
 struct Guessable {
     const Acceptance * acceptance = nullptr;
+    int32_t slot = 0;
     int32_t n_available = 0;
     int32_t n_min = 0;           // fewer are not worth a try
     double token_s = 0;          // to guess one; 0: it is there already
@@ -21,37 +23,54 @@ struct Guessable {
 
 class GuessPace {
   public:
-    // n_streams: sequences that may decode at once.
-    explicit GuessPace(int32_t n_streams);
+    // n_streams: sequences that may decode at once. partitioned: as step_graphs has it.
+    GuessPace(int32_t n_streams, bool partitioned)
+        : partitioned_(partitioned), prices_(n_streams), guessing_(static_cast<size_t>(n_streams) + 1) {}
 
-    // A step decoded one token of each of n_streams sequences and n_guessed tokens more in so many seconds. Steps that
-    // prefill too say nothing.
-    void note_step(int32_t n_streams, int32_t n_guessed, double seconds);
+    // A step of these rows took so many seconds. Steps that prefill too say nothing.
+    void note_step(const std::vector<SlotRows> & rows, double seconds);
 
-    // Sets `n` of each. n_streams: sequences that decode in the step, guessing or not. n_most: rows left in the step.
-    void allot(std::vector<Guessable> & guessables, int32_t n_streams, int32_t n_most);
+    // Sets `n` of each. slots: of those that decode in the step, guessing or not, ascending; the guessables are in their
+    // order. n_most: rows left in the step.
+    void allot(std::vector<Guessable> & guessables, const std::vector<int32_t> & slots, int32_t n_most);
 
-    // What each of n_guessed tokens in a step costs, in tokens that all streams together could have had meanwhile; 0 while
+    // What each guessed token of such a step costs, in tokens that all streams together could have had meanwhile; 0 while
     // unknown. guess_s: what it cost to guess it.
-    double token_cost(int32_t n_streams, int32_t n_guessed, double guess_s) const;
+    double token_cost(const std::vector<SlotRows> & rows, double guess_s) const;
 
   private:
-    static constexpr int k_n_sizes = 9;   // 1, 2, 4, .. 256 tokens more
-    static constexpr int k_n_crowds = 9;  // 1, 2, 4, .. 256 streams
-    static constexpr double k_first_guess = 0.15; // of a plain step, a token more costs, before any was measured
-    static constexpr double k_margin = 1.05;      // what must be won at least, to be worth the risk
-    static constexpr double k_relief = 0.995;     // for a price, with each step it was too high
-    static constexpr int32_t k_steps_between_plain = 32;
+    static constexpr double k_margin = 1.08; // what must be won at least, to be worth the risk
+    // Steps with guesses between two without: at first few, since what was measured then may have been a bad moment.
+    static constexpr int32_t k_first_between_plain = 4;
+    static constexpr int32_t k_most_between_plain = 64;
 
-    struct Price {
-        double token_s = 0; // 0: unknown
+    // Steps of so many streams.
+    struct Guessing {
+        int32_t n_since_plain = 0;
+        int32_t n_between_plain = k_first_between_plain;
     };
 
-    double token_s(int32_t n_streams, int32_t n_guessed) const;
+    // What a step is expected to be.
+    struct Outlook {
+        double seconds = 0;
+        double most_seconds = 0;
+        double n_won = 0;
+        int32_t n_guessed = 0;
+    };
 
-    std::vector<double> plain_s_; // of a step of so many streams; 0: unknown
-    std::vector<int32_t> n_since_plain_;
-    std::array<std::array<Price, k_n_sizes>, k_n_crowds> prices_ = {};
+    double seconds(const std::vector<SlotRows> & rows) const;
+    Outlook outlook(const std::vector<Guessable> & guessables, const std::vector<int32_t> & n) const;
+    void leave_the_poor(const std::vector<Guessable> & guessables, double plain_s, std::vector<int32_t> & n) const;
+
+    const bool partitioned_;
+    StepPrices prices_;
+    std::vector<Guessing> guessing_;        // by streams
+    mutable std::vector<StepGraph> graphs_; // scratch, as are those below
+    mutable std::vector<SlotRows> rows_;
+    std::vector<int32_t> slots_;
+    std::vector<size_t> by_chance_;
+    std::vector<int32_t> tried_;
+    std::vector<int32_t> chosen_;
 };
 
 } // namespace la
