@@ -1,0 +1,307 @@
+// Decoder: one step, from what is guessed and planned to what llama_decode says.
+#include "engine/decoder.h"
+
+#include "base/clock.h"
+#include "engine/timed_step.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace la {
+
+// How many tokens may be guessed for a sequence that decodes: they must fit behind what is there, and none is of use past
+// its end.
+int32_t Decoder::n_guessable(const Slot & slot) const {
+    const auto & sequence = *slot.sequence;
+    const int32_t n_room = context_.n_ctx - n_computed(slot) - 2;
+    const int32_t max_tokens = sequence.request->spec.max_tokens;
+    const int32_t n_wanted = max_tokens > 0 ? max_tokens - sequence.n_generated - 1 : n_room;
+    return std::min({ n_room, n_wanted, max_guessed_ });
+}
+
+// What each sequence's guesser would put into the next step, as far as it pays.
+void Decoder::guess() {
+    guessables_.clear();
+    guessing_.clear();
+    decoding_.clear();
+    for (auto & slot : slots_) {
+        if (!slot.sequence || n_to_prefill(slot) > 0) {
+            continue;
+        }
+        decoding_.push_back(index(slot));
+        Guesser * guesser = slot.sequence->guesser.get();
+        if (!guesser) {
+            continue;
+        }
+        const int32_t n = guesser->look(memory_.computed(index(slot)), slot.sequence->last, n_guessable(slot), shared_ngrams_);
+        if (n > 0) {
+            guessables_.push_back(
+                { &guesser->acceptance(), index(slot), n, guesser->n_min(), guess_s(*guesser), guesser->adaptive(), 0 });
+            guessing_.push_back(&slot);
+        }
+    }
+    if (guessables_.empty()) {
+        return;
+    }
+    // Each needs a row of logits, of which there are as many as a step may score.
+    pace_.allot(guessables_, decoding_, std::min(max_scored_, n_batch_ - n_running()));
+    guess_by_model();
+    for (size_t i = 0; i < guessing_.size(); ++i) {
+        guessing_[i]->sequence->guesser->cut(guessables_[i].n);
+    }
+}
+
+// Seconds that a token of its guess costs before the step.
+double Decoder::guess_s(const Guesser & guesser) const {
+    return guessing_model_ && guesser.source() == Guesser::model ? guessing_model_->token_s() : 0;
+}
+
+void Decoder::guess_by_model() {
+    std::vector<GuessingModel::Wish> wishes;
+    for (size_t i = 0; i < guessing_.size(); ++i) {
+        auto & sequence = *guessing_[i]->sequence;
+        Guesser & guesser = *sequence.guesser;
+        const int32_t slot = index(*guessing_[i]);
+        if (guessing_model_ && guesser.source() == Guesser::model && guessables_[i].n > 0) {
+            wishes.push_back({ slot, &memory_.computed(slot), sequence.last, guessables_[i].n, guesser.p_min(), &guesser.guess() });
+        }
+    }
+    if (!wishes.empty()) {
+        guessing_model_->guess(wishes);
+    }
+}
+
+std::vector<Decoder::Item> Decoder::plan() {
+    guess();
+    std::vector<Work> works;
+    int32_t n_decoding = 0;
+    int32_t n_guessed = 0;
+    for (const auto & slot : slots_) {
+        if (slot.sequence) {
+            works.push_back({ index(slot), n_to_prefill(slot), 0 });
+            if (works.back().n_to_prefill == 0) {
+                ++n_decoding;
+                works.back().n_guessed = slot.sequence->guesser ? slot.sequence->guesser->n_tried() : 0;
+                n_guessed += works.back().n_guessed;
+            }
+        }
+    }
+    somebody_decodes_ = n_decoding > 0;
+    std::vector<Item> items;
+    int32_t n_to_score = max_scored_ - n_guessed;
+    for (const auto & share : plan_step(works, n_batch_, budget_.n_prefill(n_decoding, copied_s_))) {
+        const auto & slot = slots_[share.slot];
+        const bool prefill = n_to_prefill(slot) > 0;
+        int32_t n_tokens = share.n_tokens;
+        if (prefill && !slot.checkpoints.empty()) {
+            n_tokens = std::min(n_tokens, slot.checkpoints.front().n - n_computed(slot));
+        }
+        if (prefill && slot.scores_prompt()) {
+            n_tokens = std::min(n_tokens, n_to_score);
+            n_to_score -= n_tokens;
+        }
+        if (n_tokens > 0) {
+            items.push_back({ share.slot, n_tokens, prefill, -1, -1 });
+        }
+    }
+    return items;
+}
+
+// In graphs of equal rows, where each sequence has cells of its own: those who decode, then the prompts by how much of them
+// is computed. Upstream cuts a batch in as many, but by taking as much of every sequence as the shortest has: then those who
+// decode look as far back as the longest prompt reaches, and what the longer ones have left is spread over small graphs.
+void Decoder::compute_apart(std::vector<Item> items) {
+    if (!is_partitioned_) {
+        return compute(std::move(items));
+    }
+    const auto kind = [](const Item & item) { return item.prefill ? item.n_tokens : 0; };
+    std::stable_sort(items.begin(), items.end(), [&](const Item & a, const Item & b) { return kind(a) < kind(b); });
+    for (auto part = items.begin(); part != items.end();) {
+        const auto end = std::find_if(part, items.end(), [&](const Item & item) { return kind(item) != kind(*part); });
+        std::vector<Item> equal;
+        // A choice's fault takes the whole request, and whoever lost his slot has nothing to compute.
+        std::copy_if(part, end, std::back_inserter(equal), [&](const Item & item) { return slots_[item.slot].sequence != nullptr; });
+        part = end;
+        if (!equal.empty()) {
+            compute(std::move(equal));
+            channel_.wake(); // what was said is told meanwhile
+        }
+    }
+}
+
+void Decoder::compute(std::vector<Item> items) {
+    int32_t result = decode(items);
+    if (result == 1 && leave_out_guesses(items)) {
+        result = decode(items); // nobody loses a slot for a guess
+    }
+    while (result == 1 && free_cells()) {
+        items.erase(std::remove_if(items.begin(), items.end(),
+                                   [&](const Item & item) { return !slots_[item.slot].sequence; }),
+                    items.end());
+        result = decode(items);
+    }
+    if (result == 0) {
+        const double start = now_s();
+        for (const auto & item : items) {
+            if (item.prefill && slots_[item.slot].sequence && slots_[item.slot].scores_prompt()) {
+                score(item);
+            }
+        }
+        for (const auto & item : items) {
+            auto & slot = slots_[item.slot];
+            if (!slot.sequence) {
+                continue; // its scores were no numbers
+            }
+            if (item.prefill) {
+                memory_.append(item.slot, slot.sequence->target().data() + n_computed(slot), item.n_tokens);
+                pass_checkpoint(slot);
+            } else {
+                memory_.append(item.slot, &slot.sequence->last, 1);
+            }
+        }
+        choose_ahead(items);
+        for (const auto & item : items) {
+            // Another choice's fault may have taken the whole request, this one too.
+            const int32_t n_right = item.output >= 0 && slots_[item.slot].sequence ? sample(item) : 0;
+            if (guessing_model_ && !item.prefill) {
+                guessing_model_->note(item.slot, n_right);
+            }
+            if (item.n_guessed() > 0) {
+                settle(item, n_right);
+            }
+        }
+        stats_.sample_s.store(stats_.sample_s.load(std::memory_order_relaxed) + now_s() - start,
+                              std::memory_order_relaxed);
+        return;
+    }
+    restore(items);
+    if (result == 2) {
+        return; // aborted: nobody in the batch is wanted any more; the next turn drops them
+    }
+    if (leave_out_guesses(items)) {
+        return compute(std::move(items));
+    }
+    if (items.size() == 1) {
+        auto & slot = slots_[items[0].slot];
+        const auto request = slot.sequence->request;
+        drop(request, LA_ERR_INTERNAL, "llama_decode failed with " + std::to_string(result));
+        memory_.clear(items[0].slot);
+        return;
+    }
+    // One of them is at fault: each is tried alone, and only the guilty fails.
+    for (const auto & item : items) {
+        if (slots_[item.slot].sequence) {
+            compute({ item });
+        }
+    }
+}
+
+bool Decoder::leave_out_guesses(std::vector<Item> & items) {
+    bool any = false;
+    for (auto & item : items) {
+        if (item.n_guessed() > 0) {
+            item.n_tokens = 1;
+            any = true;
+            if (slots_[item.slot].sequence) {
+                slots_[item.slot].sequence->guesser->cut(0);
+            }
+        }
+    }
+    items.erase(std::remove_if(items.begin(), items.end(), [&](const Item & item) { return !slots_[item.slot].sequence; }),
+                items.end());
+    return any && !items.empty();
+}
+
+void Decoder::pass_checkpoint(Slot & slot) {
+    if (!slot.checkpoints.empty() && slot.checkpoints.front().n == n_computed(slot)) {
+        const bool keep = slot.checkpoints.front().keep;
+        slot.checkpoints.erase(slot.checkpoints.begin());
+        if (keep) {
+            memory_.keep(index(slot));
+        }
+    }
+}
+
+// Returns llama_decode's result; an exception counts as -3.
+int32_t Decoder::decode(std::vector<Item> & items) {
+    batch_.n_tokens = 0;
+    in_batch_.clear();
+    rows_.clear();
+    int32_t n_decoding = 0;
+    int32_t n_guessed = 0;
+    int32_t n_prefilled = 0;
+    bool scored = false;
+    for (auto & item : items) {
+        const auto & slot = slots_[item.slot];
+        const auto & target = slot.sequence->target();
+        const int32_t n_before = n_computed(slot);
+        item.first = batch_.n_tokens;
+        item.output = -1;
+        const bool scores = item.prefill && slot.scores_prompt();
+        scored = scored || scores;
+        for (int32_t i = 0; i < item.n_tokens; ++i) {
+            const int32_t row = batch_.n_tokens++;
+            batch_.token[row] = item.prefill ? target[n_before + i]
+                                : i == 0     ? slot.sequence->last
+                                             : slot.sequence->guesser->guess()[static_cast<size_t>(i) - 1];
+            batch_.pos[row] = n_before + i;
+            batch_.n_seq_id[row] = 1;
+            batch_.seq_id[row][0] = item.slot;
+            const bool last = !item.prefill || n_before + i + 1 == static_cast<int32_t>(target.size());
+            batch_.logits[row] = last || scores;
+            if (last && item.output < 0) {
+                item.output = row;
+            }
+        }
+        if (!item.prefill) {
+            rows_.push_back({ item.slot, item.n_tokens });
+        }
+        n_decoding += !item.prefill;
+        n_guessed += item.n_guessed();
+        n_prefilled += item.prefill ? item.n_tokens : 0;
+        in_batch_.push_back(slot.sequence->request.get());
+    }
+    std::sort(in_batch_.begin(), in_batch_.end());
+    in_batch_.erase(std::unique(in_batch_.begin(), in_batch_.end()), in_batch_.end());
+
+    requests_.enter_batch(in_batch_, watch_);
+    llama_context * ctx = context_.llama.get();
+    const auto [result, seconds] = timed_step(ctx, this, aborted_, [&] { return llama_decode(ctx, batch_); });
+    requests_.leave_batch(in_batch_);
+    ++n_steps_;
+    stats_.n_steps.fetch_add(1, std::memory_order_relaxed);
+    stats_.decode_s.store(stats_.decode_s.load(std::memory_order_relaxed) + seconds, std::memory_order_relaxed);
+    if (result == 0) {
+        stats_.n_prefilled.fetch_add(n_prefilled, std::memory_order_relaxed);
+        if (!scored) { // a prompt whose every token has logits costs more than others do
+            budget_.note_step(n_decoding + n_guessed, n_prefilled, seconds, somebody_decodes_);
+        }
+        if (guessing_model_ && std::any_of(items.begin(), items.end(), [&](const Item & item) {
+                const auto & guesser = slots_[item.slot].sequence->guesser;
+                return guesser && guesser->has_model();
+            })) {
+            guessing_model_->follow(batch_);
+        }
+        if (n_prefilled == 0) {
+            pace_.note_step(rows_, seconds);
+        }
+    }
+    return result;
+}
+
+// After a failed decode some of the batch may be in the cache, some not: back to what was computed before it.
+void Decoder::restore(const std::vector<Item> & items) {
+    for (const auto & item : items) {
+        const auto & slot = slots_[item.slot];
+        if (memory_.cut(item.slot, n_computed(slot))) {
+            continue;
+        }
+        const auto request = slot.sequence->request;
+        if (!request->cancelled.load(std::memory_order_relaxed)) {
+            drop(request, closing_ ? LA_ERR_CLOSED : LA_ERR_INTERNAL, "the sequence's state was lost by a failed step");
+        }
+        memory_.clear(item.slot);
+    }
+}
+
+} // namespace la
