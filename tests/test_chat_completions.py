@@ -182,7 +182,8 @@ async def test_choices_made_on_several_threads_are_each_their_own(shared_client:
     )
     for answer in answers:
         [choice] = answer.choices
-        assert choice.logprobs is not None and choice.logprobs.content
+        assert choice.logprobs is not None
+        assert choice.logprobs.content
         assert "".join(entry.token for entry in choice.logprobs.content) == choice.message.content
         for entry in choice.logprobs.content:
             likeliest, *others = (top.logprob for top in entry.top_logprobs)
