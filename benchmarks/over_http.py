@@ -1,15 +1,25 @@
-"""The server beside the client in process: 16 streams, and one; read by bare sockets.
+"""The server beside the client in process, and beside llama.cpp's own: 16 streams, and one; read by bare sockets.
 
     python benchmarks/over_http.py [--quick] [--rounds 3] [--model FILE] [--threads N]
+        [--llama-server PROGRAM] [--xllamacpp PYTHON]
 
-Both take turns, each run in processes of its own. The bars: over HTTP at least 92% of the tokens per second in process
-while 16 streams decode, and a first token at most 3 ms later.
+Engines take turns, each run in processes of its own. The bars: over HTTP at least 92% of the tokens per second in
+process while 16 streams decode, more than llama-server's, and a first token at most 3 ms later than in process.
+
+xllamacpp's listener is llama-server's in another program; PYTHON is that of an environment that has it
+(`compare.py --install` makes one under build/peers). llama-server itself from the pinned source, which stands in the
+cache (`~/.cache/llama-async/llama.cpp/...`):
+
+    cmake -S SOURCE -B build/llama-server -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \\
+        -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
+    cmake --build build/llama-server --target llama-server      # build/llama-server/bin/llama-server
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,17 +30,51 @@ from typing import Any
 from harness.figures import describe, print_facts, spread
 
 WORKER = Path(__file__).resolve().parent / "harness" / "worker.py"
-ENGINES = ("ours", "ours-http")
+# What is compared of each workload.
 FIGURES = {"many16": "decode tok/s", "single": "first token ms"}
+LOOP = "loop us/token"
+
+Figures = dict[str, float]
 
 
-def run(engine: str, job: dict[str, Any]) -> dict[str, float]:
+def run(engine: str, job: dict[str, Any]) -> Any:
     with tempfile.TemporaryDirectory() as directory:
         target = Path(directory) / "result.json"
         command = [sys.executable, str(WORKER), engine, str(target)]
         subprocess.run(command, input=json.dumps(job), text=True, check=True, timeout=900)
-        figures: dict[str, float] = json.loads(target.read_text(encoding="utf-8"))["figures"]
-    return figures
+        return json.loads(target.read_text(encoding="utf-8"))
+
+
+def take_turns(engines: list[str], job: dict[str, Any], rounds: int) -> dict[str, list[Figures]]:
+    """Return the figures of each engine's runs, by round."""
+    seen: dict[str, list[Figures]] = {engine: [] for engine in engines}
+    for turn in range(rounds):
+        for engine in engines if turn % 2 == 0 else reversed(engines):
+            seen[engine].append(run(engine, job)["figures"])
+    return seen
+
+
+def report(workload: str, seen: dict[str, list[Figures]]) -> None:
+    figure = FIGURES[workload]
+    # The shortest size has no time in which all decode.
+    values = {engine: [found.get(figure, found["tok/s"]) for found in runs] for engine, runs in seen.items()}
+    for engine, of_engine in values.items():
+        loop = [found[LOOP] for found in seen[engine] if LOOP in found]
+        of_loop = f"; event loop {spread(loop)} us of processor a token" if loop else ""
+        print(f"{workload:8} {engine:12} {figure}: {spread(of_engine)}{of_loop}")
+    ours = values["ours-http"]
+    for engine, others in values.items():
+        if engine == "ours-http":
+            continue
+        pairs = list(zip(ours, others, strict=True))
+        if workload == "many16":
+            print(f"{workload:8} ours-http / {engine}: {spread([over / other for over, other in pairs], 3)}")
+        else:
+            print(f"{workload:8} ours-http - {engine}: {spread([over - other for over, other in pairs], 2)} ms")
+    if workload == "single":
+        return
+    share = statistics.median(over / own for over, own in zip(ours, values["ours"], strict=True))
+    print(f"bar: {'met' if share >= 0.92 else 'MISSED'}, {share:.3f} of the figure in process (0.92)")
 
 
 def main() -> None:
@@ -38,6 +82,9 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--llama-server", type=Path, metavar="PROGRAM")
+    parser.add_argument("--xllamacpp", type=Path, metavar="PYTHON")
+    parser.add_argument("--only", choices=FIGURES)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="size", action="store_const", const="quick", default="full")
     size.add_argument("--tiny", dest="size", action="store_const", const="tiny")
@@ -45,26 +92,21 @@ def main() -> None:
     if options.model is None:
         from llama_async._default_model import default_model_path
 
-        options.model = str(default_model_path())
+        options.model = default_model_path()
+    options.model = str(Path(options.model).resolve())
     print_facts(describe(Path(options.model)))
-    for workload, figure in FIGURES.items():
-        seen: dict[str, list[float]] = {engine: [] for engine in ENGINES}
-        for turn in range(options.rounds):
-            for engine in ENGINES if turn % 2 == 0 else reversed(ENGINES):
-                job = {
-                    "model": options.model, "workload": workload, "size": options.size, "n_threads": options.threads,
-                    "settings": {},
-                }  # fmt: skip
-                figures = run(engine, job)
-                # The shortest size has no time in which all decode.
-                seen[engine].append(figures.get(figure, figures["tok/s"]))
-        for engine in ENGINES:
-            print(f"{workload:8} {engine:10} {figure}: {spread(seen[engine])}")
-        pairs = list(zip(seen["ours"], seen["ours-http"], strict=True))
-        if workload == "many16":
-            print(f"{workload:8} over HTTP / in process: {statistics.median(http / own for own, http in pairs):.3f}")
-        else:
-            print(f"{workload:8} over HTTP - in process: {statistics.median(http - own for own, http in pairs):.2f} ms")
+    engines = ["ours", "ours-http"]
+    job = {"model": options.model, "size": options.size, "n_threads": options.threads, "settings": {}}
+    for engine, program, variable in (
+        ("llama-server", options.llama_server, "LLAMA_SERVER"),
+        ("xllamacpp-http", options.xllamacpp, "XLLAMACPP_PYTHON"),
+    ):
+        if program is not None:
+            os.environ[variable] = str(program.absolute())  # not resolved: an environment's python is a link
+            engines.append(engine)
+            print_facts({engine: run(engine, {**job, "workload": "facts"})})
+    for workload in [options.only] if options.only else FIGURES:
+        report(workload, take_turns(engines, {**job, "workload": workload}, options.rounds))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,8 @@ class ChatAssembler:
     """
 
     path = "chat/completions"
+    # Whether the chunk of a delta that is text and nothing else depends on its choice and its text alone.
+    has_plain_text = True
 
     def __init__(
         self,

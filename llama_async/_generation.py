@@ -55,6 +55,11 @@ class Delta:
         texts = self.texts
         return texts[0] if len(texts) == 1 else "".join(texts)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text and nothing else."""
+        return not (self.finish or self.logprobs or self.calls or self.reasoning)
+
 
 class End(NamedTuple):
     """How a request ended."""
@@ -78,21 +83,35 @@ class Answer(Source):
         pump: Where its consumer waits.
     """
 
-    __slots__ = ("_awaited", "pump")
+    __slots__ = ("_awaited", "pump", "sink")
 
     def __init__(self, pump: Pump) -> None:
         super().__init__()
         self.pump = pump
         self._awaited = False
+        # Takes choice and text where a waiting consumer would do no more with them than that: no task is woken for it.
+        # What it does not take, by returning False, is kept for the consumer, who is woken.
+        self.sink: Callable[[int, str], bool] | None = None
 
     def cancel(self) -> None:
         """Stop it."""
         raise NotImplementedError
 
-    async def _wait(self) -> None:
+    def take_text(self) -> Delta | None:
+        """Return what comes next if it is there and is text and nothing else; `None` leaves it to `next`."""
+        return None
+
+    async def wait(self, sink: Callable[[int, str], bool] | None = None) -> None:
+        """Return when `next` would not wait, or earlier. Cancelling the calling task cancels the request.
+
+        Args:
+            sink: May be called meanwhile with choice and text of what comes and is nothing else; returns whether it
+                took it. Must not raise.
+        """
         if self._awaited:
             raise RuntimeError("another task is already waiting for this answer")
         self._awaited = True
+        self.sink = sink
         try:
             await self.pump.wait(self)
         except BaseException:
@@ -100,6 +119,7 @@ class Answer(Source):
             raise
         finally:
             self._awaited = False
+            self.sink = None
 
 
 class Generation(Answer):
@@ -138,6 +158,9 @@ class Generation(Answer):
             return
         pending = self._pending.get(choice)
         if pending is None:
+            if self.sink is not None and text and not (finish or logprobs or self._pending) and self.sink(choice, text):
+                self.n_handed_out += 1
+                return
             self._pending[choice] = Delta(choice, text, logprobs, finish, n_tokens)
         else:
             pending.texts.append(text)
@@ -185,7 +208,7 @@ class Generation(Answer):
             if self.end is not None or self.closed:
                 self._raise_unless_ok()
                 return
-            await self._wait()
+            await self.wait()
 
     async def next(self) -> Delta | None:
         """Return what came since the last call, `None` after the end.
@@ -207,7 +230,7 @@ class Generation(Answer):
             if self.end is not None or self.closed:
                 self._raise_unless_ok()
                 return None
-            await self._wait()
+            await self.wait()
 
     def take(self) -> Delta | None:
         """Return what of one choice is there, `None` if nothing is."""
@@ -215,10 +238,21 @@ class Generation(Answer):
         # First come, first served among the choices.
         return pending.pop(next(iter(pending))) if pending else None
 
+    def take_text(self) -> Delta | None:
+        """Return what comes next if it is there and is text and nothing else; `None` leaves it to `next`."""
+        pending = self._pending
+        for choice, delta in pending.items():
+            if not delta.is_text:
+                return None
+            del pending[choice]
+            self.n_handed_out += 1
+            return delta
+        return None
+
     async def collect(self) -> list[Delta]:
         """Return one delta per choice when the request has ended. Raises and is cancelled as `next`."""
         while self.end is None and not self.closed:
-            await self._wait()
+            await self.wait()
         self._raise_unless_ok()
         deltas = list(self._pending.values())
         self._pending.clear()

@@ -12,7 +12,7 @@ from ._errors import StreamClosedError
 from ._generation import Answer, Delta, End
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ._errors import OpenAIError
     from ._generation import Generation
@@ -72,7 +72,7 @@ class GenerationGroup(Answer):
             self._raise_if_failed()
             if self._note_end():
                 return
-            await self._wait()
+            await self.wait()
 
     async def next(self) -> Delta | None:
         """Return what came since the last call, `None` after the last end.
@@ -97,13 +97,13 @@ class GenerationGroup(Answer):
                     return self._numbered(index, delta)
             if self._note_end():
                 return None
-            await self._wait()
+            await self.wait()
 
     async def collect(self) -> list[Delta]:
         """Return one delta per choice when all have ended. Raises and is cancelled as `next`."""
         while not self._note_end():
             self._raise_if_failed()
-            await self._wait()
+            await self.wait()
         self._raise_if_failed()
         deltas = []
         for index, generation in enumerate(self._generations):
@@ -149,7 +149,8 @@ class GenerationGroup(Answer):
                 self.cancel()
                 raise error
 
-    async def _wait(self) -> None:
+    async def wait(self, sink: Callable[[int, str], bool] | None = None) -> None:
+        """Do as `Answer.wait`. The sink gets nothing: the generations' choices have other numbers."""
         for generation in self._generations:
             generation.waker = self._bell
-        await super()._wait()
+        await super().wait(sink)

@@ -82,7 +82,7 @@ def merge_extra_body(endpoint: str, given: dict[str, Any]) -> dict[str, Any]:
             if value is not None:
                 given[name] = value
         else:
-            raise bad_request(shown(name).strip("'"), f"extra_body has an unknown key {shown(name)}")
+            raise bad_request(shown(name).strip("'"), f"unknown parameter {shown(name)}")
     return extra
 
 

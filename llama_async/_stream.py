@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from typing_extensions import Self
 
 from ._errors import BASE_URL, StreamClosedError
+from ._generation import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
     import httpx
 
     from ._assemble import ChatAssembler
-    from ._generation import Delta, Generation
+    from ._generation import Generation
     from ._group import GenerationGroup
     from ._text_assemble import TextAssembler
     from .types.chat import ChatCompletionChunk
@@ -94,17 +95,50 @@ class AsyncStream(Generic[_T]):
         try:
             delta = await self._generation.next()
         except BaseException:
-            # Not so if it was a second task that wanted to wait here.
-            if self._generation.closed or self._generation.end is not None:
-                self._end()
+            self._note_end()
             raise
         if delta is None:
             self._end()
         return delta
 
+    def _note_end(self) -> None:
+        # Not so if it was a second task that wanted to wait here.
+        if self._generation.closed or self._generation.end is not None:
+            self._end()
+
+    # -- for `_wire.EventStream`, which writes most chunks without making them
+
     def _has_next(self) -> bool:
         """Whether `__anext__` would not wait."""
         return bool(self._ready) or self._exhausted or self._generation.ready()
+
+    async def _wait(self, sink: Callable[[int, str], bool] | None = None) -> None:
+        """Return when `__anext__` would not wait. Cancelling the calling task cancels the request.
+
+        Args:
+            sink: As for `Answer.wait`.
+        """
+        if not self._assembler.has_plain_text:
+            sink = None
+        try:
+            while not self._has_next():
+                await self._generation.wait(sink)
+        except BaseException:
+            self._note_end()
+            raise
+
+    def _take_text(self) -> tuple[int, str] | None:
+        """Return the next chunk's choice and text if it is there and has no more; `None` leaves it to `__anext__`."""
+        if self._ready or not self._assembler.has_plain_text:
+            return None
+        while (delta := self._generation.take_text()) is not None:
+            if text := delta.text:
+                return delta.choice, text
+        return None
+
+    def _text_part(self, choice: int, text: str) -> _T:
+        """Return the chunk that `_take_text` spares."""
+        return cast("_T", self._assembler.chunk(Delta(choice, text, b"", 0, 1)))
 
     def _end(self) -> None:
         self._exhausted = True

@@ -109,6 +109,8 @@ class TextAssembler:
         self._n = n
         self._n_choices = n_choices
         self._logprobs = logprobs
+        # Whether the chunk of a delta that is text and nothing else depends on its choice and its text alone.
+        self.has_plain_text = logprobs is None
         self._include_usage = include_usage
         self._offsets: dict[int, _Offsets] = {}
         self._choice = _builders().choice

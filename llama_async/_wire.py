@@ -6,6 +6,8 @@ Knows neither resources nor transports; raw responses, the in-process transport 
 from __future__ import annotations
 
 import json
+import os
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ._errors import (
@@ -19,13 +21,16 @@ from ._errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from ._models import BaseModel
 
 __all__ = ["ErrorReply", "EventStream", "error_event", "error_object", "error_reply", "json_body"]
 
 _DONE = b"data: [DONE]\n\n"
+# Stands for the text of a chunk that is made only to see what stands around it. Nobody can guess it, so that nobody's
+# model name holds it.
+_MARK = os.urandom(16).hex()
 _KEPT_HEADERS = ("allow", "retry-after", "www-authenticate", "x-request-id")
 
 
@@ -38,6 +43,12 @@ class _Parts(Protocol):
 
     def _has_next(self) -> bool: ...
 
+    async def _wait(self, sink: Callable[[int, str], bool] | None = None) -> None: ...
+
+    def _take_text(self) -> tuple[int, str] | None: ...
+
+    def _text_part(self, choice: int, text: str) -> BaseModel: ...
+
 
 class EventStream:
     """The parts of an answer as server-sent events, `[DONE]` at the end; closing it ends the request.
@@ -45,14 +56,19 @@ class EventStream:
     An error in the middle becomes an event that holds it, and the last one: the head was sent, so there is no other
     place for it. Errors of the connection (a timeout, a closed client) are raised instead: what becomes of them is for
     whoever owns the connection to say.
+
+    Most parts are a piece of text of one choice. They differ in nothing else, so of each choice one is made, and of the
+    others only the text: a sixth of the time that a chunk and its JSON take.
     """
 
     # A class for the reason that `AsyncStream` is one: leaving it early needs no clean-up by the event loop.
-    __slots__ = ("_ended", "_error", "_parts")
+    __slots__ = ("_ended", "_error", "_frames", "_parts")
 
     def __init__(self, parts: _Parts) -> None:
         self._parts = parts
         self._ended = False
+        # Of each choice: what stands before the text of its events, and behind.
+        self._frames: dict[int, tuple[bytes, bytes]] = {}
         # Found by `batch` behind events that it returned.
         self._error: APIConnectionError | None = None
 
@@ -71,8 +87,14 @@ class EventStream:
             raise error
         if self._ended:
             raise StopAsyncIteration
+        parts = self._parts
         try:
-            part = await self._parts.__anext__()
+            if not parts._has_next():  # noqa: SLF001 (as in `cancel`)
+                await parts._wait()  # noqa: SLF001
+            taken = parts._take_text()  # noqa: SLF001
+            if taken is not None:
+                return self._text_event(*taken)
+            part = await parts.__anext__()
         except StopAsyncIteration:
             self._ended = True
             return _DONE
@@ -82,18 +104,33 @@ class EventStream:
         except OpenAIError as error:
             self._ended = True
             return error_event(error)
-        return b"data: " + json_body(part) + b"\n\n"
+        return _event(json_body(part))
+
+    def _text_event(self, choice: int, text: str) -> bytes:
+        frame = self._frames.get(choice)
+        if frame is None:
+            part = self._parts._text_part(choice, _MARK)  # noqa: SLF001 (as in `cancel`)
+            before, _, after = _event(json_body(part)).partition(f'"{_MARK}"'.encode())
+            frame = self._frames[choice] = before, after
+        before, after = frame
+        return before + encode_basestring(text).encode() + after
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing is left to read."""
         return self._ended and self._error is None
 
-    async def batch(self) -> bytes:
+    async def batch(self, write: Callable[[bytes], bool] | None = None) -> bytes:
         """Return the next event and all that can be had without waiting: what one write should hold.
 
         Raises as `__anext__`; what was read before is returned first.
+
+        Args:
+            write: Called with events that come while this waits, in their order; returns whether it wrote them. Those
+                that it did not are returned. Called by whoever brings them, and must neither wait nor raise.
         """
+        if write is not None and self._error is None and not self._ended:
+            await self._parts._wait(lambda choice, text: write(self._text_event(choice, text)))  # noqa: SLF001
         events = await self.__anext__()
         while not self._ended and self._error is None and self._parts._has_next():  # noqa: SLF001 (as in `cancel`)
             try:
@@ -137,7 +174,7 @@ def error_object(error: OpenAIError) -> dict[str, object]:
 
 def error_event(error: OpenAIError) -> bytes:
     """Return the server-sent event that tells of an error in the middle of an answer."""
-    return b"data: " + _error_json(error) + b"\n\n"
+    return _event(_error_json(error))
 
 
 def error_reply(error: OpenAIError) -> ErrorReply:
@@ -162,6 +199,10 @@ def error_reply(error: OpenAIError) -> ErrorReply:
         headers["x-should-retry"] = "false"
     headers.setdefault("x-request-id", new_request_id())
     return ErrorReply(status_code, headers, _error_json(error))
+
+
+def _event(body: bytes) -> bytes:
+    return b"data: " + body + b"\n\n"
 
 
 def _error_json(error: OpenAIError) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -110,6 +111,32 @@ def test_soak_judges_every_answer(tmp_path: Path) -> None:
         assert seen["wrong"] == []
         assert seen["verdict"]["different answers"] > 10
         assert seen["verdict"]["worst"] <= seen["verdict"]["margin"]
+
+
+def run_benchmark(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(BENCHMARKS / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts by /proc")
+def test_dropped_connections_leave_nothing(tmp_path: Path) -> None:
+    model = str(tiny_llama(tmp_path / "tiny.gguf"))
+    said = run_benchmark("aborts.py", "--connections", "400", "--model", model)
+    assert said.splitlines()[-1] == "passed"
+    # All kinds of them, and most were in the engine when they ended.
+    assert said.count(", by reset: ") == said.count(", by end: ") == 9
+    match = re.search(r"400 connections in .*, (\d+) requests of theirs", said)
+    assert match
+    assert int(match[1]) > 150
+
+
+def test_the_server_is_compared_with_the_client(tmp_path: Path) -> None:
+    model = str(tiny_llama(tmp_path / "tiny.gguf"))
+    said = run_benchmark("over_http.py", "--tiny", "--rounds", "1", "--threads", "1", "--model", model)
+    assert re.search(r"many16 +ours-http / ours: [\d.]+", said)
+    assert re.search(r"single +ours-http - ours: -?[\d.]+ ms", said)
 
 
 def test_an_answer_to_another_prompt_is_beyond_the_margin(tmp_path: Path) -> None:

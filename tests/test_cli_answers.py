@@ -200,7 +200,7 @@ def test_chat_from_a_pipe(call: Any, tmp_path: Path) -> None:
         "/save talk.md",
         "/nonsense",
     ]
-    lines += ["/retry", "/reset", "/retry", '"""one', 'two"""', "/save two.json", "/save no/where.json"]
+    lines += ["/help", "/retry", "/reset", "/retry", '"""one', 'two"""', "/save two.json", "/save no/where.json"]
     done = call("chat", "-n", "12", *GREEDY, typed="\n".join(lines) + "\n")
     assert done.returncode == 0
     assert done.stdout.count("Paris") == 2
@@ -213,6 +213,9 @@ def test_chat_from_a_pipe(call: Any, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "two.json").read_text())["messages"][1]["content"] == "one\ntwo"
     for text in ("there is no command /nonsense", "nothing was asked yet", "cannot be written"):
         assert text in done.stderr
+    # A terminal would break longer lines in the midst of words.
+    assert "forget the conversation" in done.stdout
+    assert max(map(len, done.stdout.partition("/help ")[2].partition("needs a blank")[0].splitlines())) < 80
     assert "\x1b" not in done.stdout + done.stderr
 
 

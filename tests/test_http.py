@@ -158,6 +158,12 @@ async def test_wrong_parameter(router: Router, change: dict[str, Any], param: st
     assert (await refusal(router, post("/v1/chat/completions", body)))[:2] == (400, param)
 
 
+async def test_an_unknown_parameter_is_called_by_the_place_it_has(router: Router) -> None:
+    """Not by `extra_body`, of which there is none over HTTP."""
+    _, _, message = await refusal(router, post("/v1/chat/completions", {**BODY, "nonsense": 1}))
+    assert message == "unknown parameter 'nonsense'"
+
+
 async def test_the_engines_own_parameters_stand_beside_the_others(router: Router) -> None:
     body = {**BODY, "ignore_eos": True, "top_k": 1, "max_tokens": 12}
     answer = content(await router.handle(post("/v1/chat/completions", body)))

@@ -12,6 +12,9 @@ import openai
 import pytest
 from serving import Running, read_all, read_until, serving, until
 from support import ENDLESS, QUESTION
+from tools.tiny_models import tiny_llama
+
+from llama_async.server._endpoint import _Exchange
 
 BODY: dict[str, Any] = {
     "model": "default", "messages": QUESTION, "max_tokens": 4, "temperature": 0, "ignore_eos": True,
@@ -24,6 +27,11 @@ del UNENDING["extra_body"]
 def server(model_path: Path) -> Iterator[Running]:
     with serving(model_path, alias=["org/name"]) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_llama(tmp_path_factory.mktemp("models") / "tiny.gguf")
 
 
 @pytest.fixture
@@ -128,6 +136,41 @@ def test_a_stream_byte_by_byte(server: Running) -> None:
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_events_written_without_a_task_are_those_written_by_one(
+    server: Running, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = {"messages": QUESTION} if "chat" in path else {"prompt": "One, two,"}
+    body = {"model": "default", **question, "stream": True, "max_tokens": 24, "temperature": 0, "ignore_eos": True}
+    # What differs between two runs of one request.
+    several = {"n": 2, "seed": 1}
+
+    def texts(direct: bool) -> list[dict[int, str]]:
+        written: list[bytes] = []
+        write_now = _Exchange._write_now
+
+        def counting(exchange: _Exchange, events: bytes) -> bool:
+            return direct and write_now(exchange, events) and not written.append(events)
+
+        monkeypatch.setattr(_Exchange, "_write_now", counting)
+        found = []
+        for more in ({}, several):
+            with server.send(path, {**body, **more}, headers="connection: close\r\n") as connection:
+                events = unchunked(read_all(connection).partition(b"\r\n\r\n")[2]).decode().split("\n\n")
+            assert events[-2:] == ["data: [DONE]", ""]
+            by_choice: dict[int, str] = {}
+            for event in events[:-2]:
+                for choice in json.loads(event.removeprefix("data: "))["choices"]:
+                    text = choice["delta"].get("content") or "" if "delta" in choice else choice["text"]
+                    by_choice[choice["index"]] = by_choice.get(choice["index"], "") + text
+            found.append(by_choice)
+        monkeypatch.undo()
+        assert bool(written) is direct
+        return found
+
+    assert texts(direct=True) == texts(direct=False)
+
+
 def unchunked(data: bytes) -> bytes:
     parts = []
     while data:
@@ -139,6 +182,21 @@ def unchunked(data: bytes) -> bytes:
         if n == 0:
             assert not data
     return b"".join(parts)
+
+
+def test_any_name_of_a_model(tiny_path: Path) -> None:
+    question = {"messages": QUESTION, "max_tokens": 1}
+    with serving(tiny_path, alias="*") as running, httpx.Client(base_url=running.url, timeout=60) as http:
+        for name in ("gpt-4o", "org/name:tag", "*", "default"):
+            answer = http.post("/v1/chat/completions", json={"model": name, **question})
+            assert (answer.status_code, answer.json()["model"]) == (200, name)
+        vectors = http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": "a"})
+        assert vectors.json()["model"] == "text-embedding-3-small"
+        assert http.get("/v1/models/org%2Fname").json()["id"] == "org/name"
+        # The names it has of its own; there is no end of the others.
+        assert [model["id"] for model in http.get("/v1/models").json()["data"]] == [tiny_path.stem, "default"]
+        # A name is asked for all the same, as openai's server does.
+        assert http.post("/v1/chat/completions", json=question).json()["error"]["param"] == "model"
 
 
 def test_a_refused_stream_is_no_stream(http: httpx.Client) -> None:

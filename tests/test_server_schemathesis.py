@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 from serving import Running, serving
+from tools.tiny_models import tiny_llama
 
 from llama_async.server._openapi import document
 
@@ -25,9 +25,11 @@ schema = schemathesis.openapi.from_dict(document(has_keys=False))
 
 
 @pytest.fixture(scope="module")
-def server(model_path: Path) -> Iterator[Running]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    # Of random weights, since no answer is looked at: it answers at once, so that more is asked.
+    path = tiny_llama(tmp_path_factory.mktemp("models") / "tiny.gguf")
     # What is generated asks for answers of any length.
-    with serving(model_path, n_ctx=64, request_timeout_s=20) as running:
+    with serving(path, n_ctx=64, request_timeout_s=20) as running:
         yield running
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 import llama_async
-from llama_async._abi import Status
+from llama_async._abi import Finish, Status
+from llama_async._assemble import ChatAssembler
 from llama_async._errors import error_from_status, route_error
-from llama_async._wire import EventStream, error_reply
+from llama_async._generation import Delta, Generation
+from llama_async._stream import AsyncStream
+from llama_async._text_assemble import TextAssembler
+from llama_async._wire import EventStream, error_reply, json_body
 from llama_async.types.chat import ChatCompletionChunk
 
 pytestmark = pytest.mark.anyio
@@ -19,6 +24,56 @@ pytestmark = pytest.mark.anyio
 ONLY_ASYNCIO = True
 
 
+def assemblers(model: str) -> list[ChatAssembler | TextAssembler]:
+    both: dict[str, Any] = {"model": model, "fingerprint": "fp", "n_choices": 2}
+    return [
+        ChatAssembler(**both, logprobs=False, include_usage=False),
+        ChatAssembler(**both, logprobs=False, include_usage=True, tools=True),
+        TextAssembler(**both, echo=None, n_prompts=1, n=2, logprobs=None, include_usage=True),
+    ]
+
+
+class Pump:
+    """Has a task wait for what a drain would bring."""
+
+    async def wait(self, source: Any) -> None:
+        source.waker = asyncio.get_running_loop().create_future()
+        await source.waker
+
+
+class Writer:
+    """Writes while it is open."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.is_open = True
+
+    def write(self, events: bytes) -> bool:
+        if self.is_open:
+            self.written.append(events)
+        return self.is_open
+
+
+def streamed(assembler: Any) -> tuple[Generation, EventStream]:
+    generation = Generation(Pump(), streaming=True)  # type: ignore[arg-type]
+    return generation, EventStream(AsyncStream(generation=generation, assembler=assembler, client=None))
+
+
+def as_events(parts: list[Any]) -> bytes:
+    return b"".join(b"data: " + json_body(part) + b"\n\n" for part in parts)
+
+
+NO_FINISH = int(Finish.NONE)
+
+
+def delta(text: str, choice: int = 0) -> Delta:
+    return Delta(choice, text, b"", NO_FINISH, 1)
+
+
+TEXTS = [
+    " word", '"', "\\", "\n\r\t\b\f\v\0\x1f\x7f", "\u2028\u2029\ufeff", "äß漢字", "\U0001f600", "</script>",
+    "a" * 10_000, "".join(map(chr, range(256))),
+]  # fmt: skip
 CHUNK = ChatCompletionChunk(id="c", choices=[], created=1, model="m", object="chat.completion.chunk")
 
 
@@ -39,6 +94,12 @@ class Parts:
 
     def _close(self) -> None:
         self.closed = True
+
+    def _has_next(self) -> bool:
+        return True
+
+    def _take_text(self) -> None:
+        return None
 
 
 def data(event: bytes) -> Any:
@@ -71,6 +132,90 @@ async def test_an_error_of_the_connection_is_raised(status: Status) -> None:
         await events.__anext__()
     with pytest.raises(StopAsyncIteration):
         await events.__anext__()
+
+
+@pytest.mark.parametrize("model", ["m", '"', "\\", "ü\n"])
+async def test_events_of_text_are_those_of_its_chunks(model: str) -> None:
+    for assembler in assemblers(model):
+        generation, events = streamed(assembler)
+        written: list[bytes] = []
+        expected = as_events(assembler.opening())
+        for index, text in enumerate(TEXTS):
+            expected += as_events([assembler.chunk(delta(text, index % 2))])
+            generation.push(index % 2, text, b"", NO_FINISH, 1)
+            written.append(await events.batch())
+        assert b"".join(written) == expected
+
+
+async def test_a_writer_gets_events_while_they_are_waited_for() -> None:
+    for assembler in assemblers("m"):
+        generation, events = streamed(assembler)
+        generation.push(0, "a", b"", NO_FINISH, 1)
+        assert await events.batch() == as_events([*assembler.opening(), assembler.chunk(delta("a"))])
+        writer = Writer()
+        written = writer.written
+        task = asyncio.create_task(events.batch(writer.write))
+        await asyncio.sleep(0)
+        for text in TEXTS:
+            generation.push(0, text, b"", NO_FINISH, 1)
+        generation.push(1, "b", b"", NO_FINISH, 1)
+        await asyncio.sleep(0)
+        assert not task.done()
+        assert b"".join(written) == as_events(
+            [assembler.chunk(delta(text)) for text in TEXTS] + [assembler.chunk(delta("b", 1))]
+        )
+        written.clear()
+        # What cannot be written is the reader's, and so is all that follows before the reader has it.
+        writer.is_open = False
+        generation.push(1, "c", b"", NO_FINISH, 1)
+        writer.is_open = True
+        generation.push(0, "d", b"", NO_FINISH, 1)
+        generation.push(1, "e", b"", NO_FINISH, 1)
+        assert await task == as_events([assembler.chunk(delta("ce", 1)), assembler.chunk(delta("d"))])
+        assert not written
+
+
+async def test_what_is_more_than_text_is_the_readers() -> None:
+    for assembler in assemblers("m"):
+        generation, events = streamed(assembler)
+        generation.push(0, "a", b"", NO_FINISH, 1)
+        await events.batch()
+        writer = Writer()
+        # Text that ends its choice, and an end without text.
+        for choice, text, finish, reason in ((0, "b", Finish.STOP, "stop"), (1, "", Finish.LENGTH, "length")):
+            task = asyncio.create_task(events.batch(writer.write))
+            await asyncio.sleep(0)
+            generation.push(choice, text, b"", int(finish), 1)
+            *others, last = [data(event + b"\n\n") for event in (await task).split(b"\n\n")[:-1]]
+            assert others == ([json.loads(json_body(assembler.chunk(delta(text))))] if text else [])
+            assert last["choices"][0]["finish_reason"] == reason
+        assert not writer.written
+
+
+async def test_log_probabilities_are_the_readers() -> None:
+    """The first of text completions have offsets, which depend on what came before."""
+    assembler = TextAssembler(
+        model="m", fingerprint="fp", echo=None, n_prompts=1, n=1, n_choices=1, logprobs=0, include_usage=False
+    )
+    generation, events = streamed(assembler)
+    writer = Writer()
+    task = asyncio.create_task(events.batch(writer.write))
+    await asyncio.sleep(0)
+    generation.push(0, "a", b"", NO_FINISH, 1)
+    assert b'"text_offset":[' in await task
+    assert not writer.written
+
+
+async def test_cancelling_who_waits_cancels_the_request() -> None:
+    generation, events = streamed(assemblers("m")[2])
+    task = asyncio.create_task(events.batch(lambda _event: True))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert generation.closed
+    generation.push(0, "a", b"", NO_FINISH, 1)
+    assert generation.take() is None
 
 
 async def test_closing_the_events_closes_the_stream() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ class Ours:
 
     def __init__(self, client: AsyncLlama) -> None:
         self._client = client
+        self.loop_pid = os.getpid()
         self.asked: list[Messages] = []
 
     async def ask(self, messages: Messages, n_tokens: int, enough: Enough | None = None) -> Answer:

@@ -90,3 +90,12 @@ def rss_bytes() -> int | None:
     except OSError:
         return None
     return n_pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def thread_cpu_s(pid: int | None) -> float | None:
+    """Return the processor time of a process's main thread; `None` where the system does not say."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    return int(text.split()[0]) / 1e9

@@ -22,7 +22,7 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from harness import prompts  # noqa: E402
-from harness.figures import rss_bytes  # noqa: E402
+from harness.figures import rss_bytes, thread_cpu_s  # noqa: E402
 from harness.workloads import SIZES, WORKLOADS, more_is_better  # noqa: E402
 
 MB = 1e6
@@ -40,8 +40,13 @@ async def run_engine(name: str, job: dict[str, Any]) -> dict[str, Any]:
         await engine.ask(prompts.warm_up(), 8)
         asked = getattr(engine, "asked", None)
         n_warm = len(asked or [])
+        loop_pid = getattr(engine, "loop_pid", None)
+        loop_s = thread_cpu_s(loop_pid)
         outcome = await workload.run(engine, SIZES[job["size"]])
         figures = outcome.figures
+        if loop_s is not None and (loop_end_s := thread_cpu_s(loop_pid)) is not None:
+            n_tokens = sum(answer.n_generated for answer in outcome.answers)
+            figures["loop us/token"] = 1e6 * (loop_end_s - loop_s) / n_tokens
         if job["workload"] == "memory" and (resident := rss_bytes()):
             figures["MB"] = resident / MB
         result = {

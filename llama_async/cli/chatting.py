@@ -25,15 +25,17 @@ __all__ = ["COMMANDS", "Chat"]
 
 COMMANDS = {
     "/help": "what can be typed",
-    "/system": "/system TEXT sets the instructions and begins anew; alone it shows them",
+    "/system": "/system TEXT sets instructions and begins anew; alone: shows them",
     "/reset": "forget the conversation, keep the instructions",
     "/retry": "answer the last message once more",
-    "/save": "/save FILE writes the conversation: JSON if it ends in .json, else Markdown",
+    "/save": "/save FILE writes the conversation: .json, or else Markdown",
     "/exit": "leave, as Ctrl-D does",
 }
 _HELP = """\
-Enter sends, Alt-Enter or Ctrl-J begins a new line; \"\"\" begins and ends a message of several lines.
-Ctrl-C ends an answer, or clears what is typed. A message that begins with / needs a blank before it."""
+Enter sends, Alt-Enter or Ctrl-J begins a new line.
+\"\"\" begins and ends a message of several lines.
+Ctrl-C ends an answer, or clears what is typed.
+A message that begins with / needs a blank before it."""
 
 
 class Chat:

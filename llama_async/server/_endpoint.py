@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from ._metrics import Latencies
     from ._settings import AppSettings
 
-__all__ = ["Endpoint", "send_reply"]
+__all__ = ["WRITE", "Endpoint", "send_reply"]
+
+# The ASGI extension by which a server lets events be written without a task's being woken: a function that takes a
+# part of a body whose head was sent, and returns whether it wrote it. Nothing between it and here may change bodies.
+WRITE = "llama_async.write"
 
 _log = logging.getLogger("llama_async.server")
 
@@ -142,6 +146,9 @@ class _Exchange:
         self._wants_stream = False
         self._sending = False
         self._moved = self._started  # when something was last sent, or began to be
+        self._wrote = self._started  # when events were last sent
+        # Writes a part of a body that has begun, without waiting; says whether it could. Our own server has it.
+        self._writer: Callable[[bytes], bool] | None = scope.get("extensions", {}).get(WRITE)
 
     # -- life
 
@@ -294,18 +301,30 @@ class _Exchange:
         try:
             if not self._head_sent:
                 await self._head(reply.status_code, {**reply.headers, **_STREAM_HEADERS})
-            since = self._started
             note = latencies.first_token
+            write: Callable[[bytes], bool] | None = None
             while not events.has_ended:
-                part = await events.batch()
+                part = await events.batch(write)
                 now = time.perf_counter()
-                note.observe(now - since)
-                since, note = now, latencies.inter_token
+                note.observe(now - self._wrote)
+                self._wrote, note = now, latencies.inter_token
                 await self._body_part(part, more=not events.has_ended)
+                # From here on the head is out.
+                write = self._write_now if self._writer is not None else None
         except APIConnectionError as error:
             await self._body_part(error_event(error), more=False)
         finally:
             events.cancel()
+
+    def _write_now(self, events: bytes) -> bool:
+        """Write a part of the body without a task; return whether that was possible."""
+        assert self._writer is not None
+        if not self._writer(events):
+            return False
+        now = time.perf_counter()
+        self._endpoint.latencies.inter_token.observe(now - self._wrote)
+        self._wrote = self._moved = now
+        return True
 
     async def _head(self, status_code: int, headers: Mapping[str, str]) -> None:
         self._head_sent = True
