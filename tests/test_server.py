@@ -101,6 +101,13 @@ def test_errors(
     assert reply.headers["x-request-id"].startswith("req_")
 
 
+@pytest.mark.parametrize(("path", "code"), [("/v1/models/a%0Ab", "model_not_found"), ("/a%0D%0Ab", "unknown_url")])
+def test_a_path_with_a_line_end_is_answered_as_any_other(http: httpx.Client, path: str, code: str) -> None:
+    reply = http.get(path)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, code)
+    assert reply.headers["x-request-id"]
+
+
 def test_connections_are_kept(http: httpx.Client) -> None:
     for _ in range(3):
         assert http.post("/v1/tokenize", json={"content": "a"}).status_code == 200

@@ -19,7 +19,7 @@ from tools.tiny_models import tiny_llama
 
 from llama_async.server._openapi import document
 
-N_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "4"))
+N_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "10"))
 
 schema = schemathesis.openapi.from_dict(document(has_keys=False))
 

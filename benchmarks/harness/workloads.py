@@ -128,6 +128,15 @@ async def single(engine: Engine, size: Size) -> Outcome:
     return Outcome(rates([answer]) | {"first token ms": 1e3 * answer.first_s}, [answer])
 
 
+N_FIRST = 12
+
+
+async def first(engine: Engine, size: Size) -> Outcome:
+    """Ask one request after another: the first tokens of a few say more than that of one."""
+    answers = [await engine.ask(prompts.own(index), size.short) for index in range(N_FIRST)]
+    return Outcome({"first token ms": 1e3 * statistics.median(answer.first_s for answer in answers)}, answers)
+
+
 async def many16(engine: Engine, size: Size) -> Outcome:
     answers = await asyncio.gather(*(engine.ask(prompts.own(index), size.many) for index in range(16)))
     return Outcome(rates(answers), list(answers))
@@ -243,3 +252,6 @@ WORKLOADS = {
     "short64": Workload(short64, "64 short requests at once", "s", "s"),
     "memory": Workload(memory, "resident, 16 slots of 2,048 tokens", "MB", "MB", needs_streams=True),
 }
+
+# What is of interest to `over_http.py` alone.
+OVER_HTTP = {"first": Workload(first, "requests one after another", "first token ms", "first token ms")}

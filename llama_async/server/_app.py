@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Mount
 
 from llama_async import AsyncLlama
 from llama_async._errors import OptionError
@@ -87,7 +86,9 @@ class Application(Starlette):
                 expose_headers=["x-request-id", "openai-processing-ms", "retry-after"],
             )
             middleware.insert(0, cors)
-        super().__init__(routes=[Mount("/", app=self._endpoint)], middleware=middleware, lifespan=Application.lifespan)
+        super().__init__(middleware=middleware, lifespan=Application.lifespan)
+        # Not a Mount: its patterns do not match a path with an encoded line end, which would be answered in plain text.
+        self.router.default = self._endpoint
 
     @asynccontextmanager
     async def lifespan(self, _parent: object = None) -> AsyncIterator[None]:
