@@ -217,6 +217,13 @@ class NativeEngine:
             _check(lib.la_engine_info(self._handle(), json))
             return str(ffi.string(json[0]).decode("utf-8", "replace"))
 
+    def tuning(self) -> str:
+        """Return what was measured while the model was loaded, a JSON object."""
+        with self._lock:
+            json = ffi.new("const char **")
+            _check(lib.la_engine_tuning(self._handle(), json))
+            return str(ffi.string(json[0]).decode("utf-8", "replace"))
+
     def stats(self) -> dict[str, int | float]:
         """Return the fields of `la_stats`."""
         with self._lock:

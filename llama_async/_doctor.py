@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from . import _tuning
 from ._cache import cache_dir
 from ._errors import OptionError
 
-__all__ = ["SelfTest", "build", "extra_buffers_usable", "format_report", "report", "self_test"]
+__all__ = ["SelfTest", "build", "build_key", "extra_buffers_usable", "format_report", "report", "self_test"]
 
 # Both sides quantize the input, in blocks of different kinds: some part in a thousand is normal, a wrong kernel is off
 # by the size of the result.
@@ -113,7 +114,7 @@ def self_test(command: Sequence[str] | None = None, *, timeout_s: float = _TIMEO
 def cached_self_test(info: dict[str, Any], command: Sequence[str] | None = None) -> SelfTest:
     """The result for this build on this processor, from the cache if it ever ran to an end here."""
     path = cache_dir() / "self-test.json"
-    key = _key(info)
+    key = build_key(info)
     known = _read(path)
     try:
         return SelfTest(**known[key])
@@ -155,6 +156,7 @@ def report() -> dict[str, Any]:
         "self_test": asdict(result) | {"tolerance": TOLERANCE},
         "unused_cpu_features": sorted(offered - built),
         "extra_buffers_override": os.environ.get(_OVERRIDE),
+        "tuning": _tuning.report(),
         "cache_dir": str(cache_dir()),
         "python": sys.version.split()[0],
     }
@@ -186,6 +188,7 @@ def format_report(facts: dict[str, Any]) -> str:
         ("weight buffers", " ".join(facts["extra_buffers"]) or "plain only"),
         ("self-test", test["outcome"] + (f": {test['detail']}" if test["detail"] else figure)),
         ("cache", facts["cache_dir"]),
+        *_tuning.rows(facts["tuning"]),
     ]
     if test["outcome"] != "passed" and facts["extra_buffers"]:
         rows.append(("", f"use_extra_buffers=False (or {_OVERRIDE}=0) keeps clear of the broken kernels"))
@@ -199,7 +202,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _key(info: dict[str, Any]) -> str:
+def build_key(info: dict[str, Any]) -> str:
     """Identifies this very build on this processor; devices and their memory do not matter."""
     stable = {name: value for name, value in info.items() if name != "backends"}
     extension = sys.modules.get("llama_async._native")

@@ -257,6 +257,11 @@ class Engine:
         """Return the loaded model's description, a JSON object."""
         return self._native.info()
 
+    def tuning(self) -> dict[str, Any]:
+        """Return what was measured while the model was loaded, the object of `la_engine_tuning`; empty: nothing."""
+        measured: dict[str, Any] = json.loads(self._native.tuning())
+        return measured
+
     def stats(self) -> dict[str, int | float]:
         """Return the counters of `la_stats`."""
         return self._native.stats()

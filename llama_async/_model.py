@@ -12,13 +12,15 @@ import anyio
 
 from ._engine import Engine, reap
 from ._errors import ClientClosedError
-from ._threads import run_in_thread
+from ._threads import Worker, run_in_thread
+from ._tuning import granted_s, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from ._options import EngineOptions
+    from ._tuning import Tuned
 
 __all__ = ["Admission", "Model"]
 
@@ -52,6 +54,9 @@ class Model:
         self._on_progress = on_progress
         self._admission = admission
         self._engine: Engine | None = None
+        # What is known of the fastest settings; `None`: not looked up yet.
+        self._tuned: Tuned | None = None
+        self._tuned_by: Engine | None = None
         self._closed = False
         # Set while it waits to be idle, to be unloaded then: requests that come wait for this and load it anew.
         self._leaving: anyio.Event | None = None
@@ -123,6 +128,8 @@ class Model:
                 engine.bind()
             else:
                 await engine.wait_ready()
+            if self._tuned_by is not engine:
+                self._keep_tuning(engine)
             return engine
 
     async def _open(self) -> None:
@@ -133,12 +140,27 @@ class Model:
                 await run_in_thread(_extra_buffers.find_out)
                 return
             options = options.with_number("use_extra_buffers", int(_extra_buffers.usable))
+        if granted_s(options) != 0:
+            if self._tuned is None:
+                self._tuned = await run_in_thread(lambda: look_up(options))
+                return
+            options = self._tuned.options
         if self._admission is None:
             self._engine = Engine(options, self._on_progress)
             return
         async with self._admission(self, options):
             if self._engine is None and not self._closed:
                 self._engine = Engine(options, self._on_progress)
+
+    def _keep_tuning(self, engine: Engine) -> None:
+        """Keep what the engine has measured. Never waits: it would seem idle between loading and its first request."""
+        self._tuned_by = engine
+        measured = engine.tuning()
+        if measured and self._tuned is not None:
+            tuned, self._tuned = self._tuned, self._tuned.known(measured)
+            worker = Worker("llama-async tuning")
+            worker.submit(lambda: tuned.keep(measured))
+            worker.stop()
 
     async def wait_idle(self) -> None:
         """Return when no request is in flight or waits for it."""

@@ -50,9 +50,13 @@ _INTEGERS: Mapping[str, tuple[int, int]] = {
     "n_kv": (1, _INT32_MAX),
     "draft_max": (0, 256),
     "prefix_cache_bytes": (0, 2**63 - 1),
+    "poll": (0, 100),
 }
 _BOOLEANS = ("kv_unified", "use_mmap", "use_mlock", "use_extra_buffers", "swa_full", "offload_kqv")
 _POSITIVE_FLOATS = ("rope_freq_base", "rope_freq_scale")
+
+# Longest time that measuring at load may be given, in seconds.
+_TUNE_MAX_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,11 @@ class EngineOptions:
 
     def with_number(self, name: str, value: float) -> EngineOptions:
         """Return these options with one more field set."""
-        return replace(self, numbers=MappingProxyType({**self.numbers, name: value}))
+        return self.with_numbers({name: value})
+
+    def with_numbers(self, numbers: Mapping[str, int | float]) -> EngineOptions:
+        """Return these options with more fields set."""
+        return replace(self, numbers=MappingProxyType({**self.numbers, **numbers}))
 
 
 class ModelOptions(TypedDict, total=False):
@@ -126,6 +134,8 @@ class ModelOptions(TypedDict, total=False):
     pooling: Literal["mean", "cls", "last", "rank"] | None
     chat_template: str | None
     max_queue: int | None
+    poll: int | None
+    tune: bool | float | None
 
 
 def model_options(label: str, given: object, defaults: Mapping[str, Any]) -> EngineOptions:
@@ -170,6 +180,7 @@ def engine_options(
     speculative: str | Sequence[str] | Mapping[str, object] | None = None,
     draft_model: str | os.PathLike[str] | None = None,
     draft_max: int | None = None,
+    tune: bool | float | None = None,
     **simple: float | None,
 ) -> EngineOptions:
     """Check the options of a client.
@@ -185,6 +196,8 @@ def engine_options(
         numbers["split_mode"] = _choice("split_mode", split_mode, _SPLIT_MODES)
     if flash_attention is not None:
         numbers["flash_attention"] = int(_boolean("flash_attention", flash_attention))
+    if tune is not None:
+        numbers["tune_s"] = _tune_s(tune)
     if pooling is not None:
         numbers["pooling"] = 1 + _choice("pooling", pooling, _POOLINGS)
     if check_tensors is not None:
@@ -254,6 +267,14 @@ def _number(name: str, value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise OptionError(name, value, f"an integer from {low} to {high}")
     return value
+
+
+def _tune_s(tune: object) -> float:
+    if isinstance(tune, bool):
+        return -1.0 if tune else 0.0
+    if not _is_real(tune) or not 0 <= tune <= _TUNE_MAX_S:
+        raise OptionError("tune", tune, f"True, False, or seconds from 0 to {_TUNE_MAX_S}")
+    return float(tune)
 
 
 def _boolean(name: str, value: object) -> bool:

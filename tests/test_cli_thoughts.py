@@ -61,4 +61,5 @@ def test_chat_does_not_send_thoughts_back(monkeypatch: pytest.MonkeyPatch, capsy
 
 def test_flags_that_are_not_given_are_not_passed_on() -> None:
     assert EngineFlags().options() == {}
+    assert EngineFlags(tune=False).options() == {"tune": False}
     assert EngineFlags(n_ctx=5, chat_template="chatml").options() == {"n_ctx": 5, "chat_template": "chatml"}

@@ -111,3 +111,17 @@ def test_every_option_of_a_model_is_a_setting() -> None:
     assert options["n_ctx"] == 128
     assert options["devices"] == ["a", "b"]
     assert set(ModelOptions.__annotations__) - {"path"} <= set(ServerSettings.model_fields)
+
+
+@pytest.mark.parametrize(("text", "tune"), [("false", False), ("true", True), ("0", 0), ("20", 20.0), ("2.5", 2.5)])
+def test_measuring_is_granted_by_a_variable(text: str, tune: bool | float) -> None:
+    settings = load_settings(flags={"model": "m.gguf"}, environment={"LLAMA_ASYNC_SERVER_TUNE": text})
+    assert client_options(settings)["tune"] == tune
+
+
+def test_measuring_is_granted_by_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text('model = "m.gguf"\ntune = false\npoll = 7\n')
+    options = client_options(load_settings(path, environment={}))
+    assert options["tune"] is False
+    assert options["poll"] == 7

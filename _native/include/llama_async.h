@@ -31,7 +31,7 @@ extern "C" {
 #define LA_API __attribute__((visibility("default")))
 #endif
 
-#define LA_ABI_VERSION 3
+#define LA_ABI_VERSION 4
 
 typedef enum la_status {
     LA_OK = 0,
@@ -221,14 +221,14 @@ typedef struct la_engine_params {
     int32_t n_ctx;           /* tokens of one request; 0: min(4096, the model's) */
     int32_t n_parallel;      /* sequences decoding at once, 1..256 */
     int32_t n_batch;         /* most tokens of one decode step; 0: 2048 */
-    int32_t n_ubatch;        /* most tokens of one compute graph; 0: 512 */
-    int32_t n_threads;       /* 0: the cores this process may use */
-    int32_t n_threads_batch; /* 0: n_threads */
+    int32_t n_ubatch;        /* most tokens of one compute graph; 0: 512, or what is measured */
+    int32_t n_threads;       /* of a step of one token; 0: the cores this process may use, or what is measured */
+    int32_t n_threads_batch; /* of all other steps; 0: n_threads, or what is measured if that is 0 too */
     int32_t n_gpu_layers;    /* -1: as many as fit; 0: none */
     int32_t main_gpu;
     int32_t split_mode;      /* enum llama_split_mode */
-    int32_t flash_attention; /* -1: auto, 0: off, 1: on */
-    int32_t kv_unified;      /* 0: one KV partition per sequence */
+    int32_t flash_attention; /* -1: upstream's choice, or what is measured; 0: off, 1: on */
+    int32_t kv_unified;      /* 0: one KV partition per sequence, 1: one for all; -1: 0, or what is measured */
     int32_t use_mmap;        /* 1: map the file */
     int32_t use_mlock;
     int32_t use_extra_buffers; /* 1: repacked and AMX weights where the CPU has them */
@@ -244,6 +244,10 @@ typedef struct la_engine_params {
     la_speculation speculation; /* of requests that do not say otherwise */
     la_str draft_model_path;    /* a smaller model of the same vocabulary, for "draft-simple"; size 0: none */
     int64_t prefix_cache_bytes; /* main memory for prefixes that had to leave the KV cache; -1: 512 MiB, 0: none */
+    int32_t poll;               /* how long idle compute threads poll for work before they sleep, 0..100; -1: 50, or what is
+                                   measured */
+    double tune_s;              /* seconds that loading may spend on measuring what is left open (la_engine_tuning); below 0:
+                                   1.7, or half of what loading takes if that is more; 0: nothing is measured */
 } la_engine_params;
 
 /* 64 bytes, no padding. Offsets point into la_drained.blob. */
@@ -362,6 +366,8 @@ LA_API la_status la_engine_open(const la_engine_params *params, la_engine **out)
 LA_API intptr_t la_engine_wake_fd(const la_engine *engine) LA_NOEXCEPT;
 /* JSON: the loaded model (LA_ERR_NOT_READY before READY). Valid as long as the engine. */
 LA_API la_status la_engine_info(const la_engine *engine, const char **json) LA_NOEXCEPT;
+/* JSON: what was measured while it loaded, and chosen (LA_ERR_NOT_READY before READY). Valid as long as the engine. */
+LA_API la_status la_engine_tuning(const la_engine *engine, const char **json) LA_NOEXCEPT;
 /* The sampling a request starts from: upstream's defaults and what the GGUF recommends. */
 LA_API la_status la_engine_sampling_init(const la_engine *engine, la_sampling *sampling) LA_NOEXCEPT;
 LA_API void la_request_init(la_request *request) LA_NOEXCEPT;

@@ -59,16 +59,18 @@ class Llama(BlockingClient):
         n_ctx: Longest context of one request in tokens; default: 4,096 or the model's, whichever is less.
         n_parallel: Requests decoding at once.
         n_batch: Most tokens of one decode step.
-        n_ubatch: Most tokens of one compute graph.
-        n_threads: Threads that decode; default: the cores this process may use.
-        n_threads_batch: Threads that prefill; default: `n_threads`.
+        n_ubatch: Most tokens of one compute graph; default: 512, or what was measured (`tune`).
+        n_threads: Threads of steps of one token; default: the cores this process may use, or what was measured.
+        n_threads_batch: Threads of all other steps: prompts, several requests; default: `n_threads`, or what was
+            measured if that is left out too.
         n_gpu_layers: Layers kept on the devices; -1: as many as fit.
         devices: Names of devices to use, or one name; default: all.
         split_mode: How several devices share a model.
         main_gpu: The device, where `split_mode` is `"none"`.
         tensor_split: Each device's share.
-        flash_attention: On or off; default: chosen at load.
-        kv_unified: Share one KV cache among all requests rather than give each its own part.
+        flash_attention: On or off; default: llama.cpp's choice, or what was measured.
+        kv_unified: Share one KV cache among all requests rather than give each its own part; default: not, unless it
+            was measured to be faster.
         n_kv: Tokens that a shared KV cache holds for all requests together, where `kv_unified` is set; default:
             `n_ctx * n_parallel`. With fewer, the request that came last gives way when they are used up, and goes on
             later.
@@ -96,6 +98,13 @@ class Llama(BlockingClient):
             `"llama-2"` (`llama_async/chat_formats`).
         alias: Further names of `model`; `"*"` takes any name.
         max_queue: Requests that may wait; past it they fail with RateLimitError.
+        poll: How long idle compute threads poll for work before they sleep, 0 to 100; default: 50, or what was
+            measured.
+        tune: Whether what is left open of `flash_attention`, `n_threads`, `n_threads_batch`, `kv_unified`, `poll` and
+            `n_ubatch` is measured when the model is loaded for the first time on this machine, by this build, with
+            these options; what was found is kept in the cache directory. A number: seconds that it may take, and where
+            less was granted before it is measured again. Default: `LLAMA_ASYNC_TUNE` (0, 1 or seconds), else 1.7
+            seconds or half of what loading takes, if that is more.
         store: Where `create(store=True)` keeps answers: a SQLite file, which several processes may use at once,
             `":memory:"` until the client is closed, or `None` for nowhere.
         store_limit: Answers kept; the oldest go first. Default: 10,000.
@@ -154,6 +163,8 @@ class Llama(BlockingClient):
         chat_template: str | None = None,
         alias: str | Sequence[str] | None = None,
         max_queue: int | None = None,
+        poll: int | None = None,
+        tune: bool | float | None = None,
         store: str | os.PathLike[str] | None = ":memory:",
         store_limit: int | None = None,
         store_limit_bytes: int | None = None,
@@ -205,6 +216,8 @@ class Llama(BlockingClient):
                 chat_template=chat_template,
                 alias=alias,
                 max_queue=max_queue,
+                poll=poll,
+                tune=tune,
                 store=store,
                 store_limit=store_limit,
                 store_limit_bytes=store_limit_bytes,

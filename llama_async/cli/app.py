@@ -93,6 +93,9 @@ _Seed = Annotated[Optional[int], typer.Option("--seed", help="The same seed give
 _Ctx = Annotated[Optional[int], typer.Option("--ctx", "-c", help="Longest context of a request, in tokens.")]
 _Threads = Annotated[Optional[int], typer.Option("--threads", help="Threads that compute; default: all cores.")]
 _GpuLayers = Annotated[Optional[int], typer.Option("--gpu-layers", help="Layers on the GPU; default: all that fit.")]
+_Tune = Annotated[
+    Optional[bool], typer.Option("--tune/--no-tune", help="Measure what is fastest here when a model is first loaded.")
+]
 _Template = Annotated[
     Optional[str], typer.Option("--chat-template", help="A file with a Jinja template, or a format such as chatml.")
 ]
@@ -120,6 +123,7 @@ def run(
     ctx: _Ctx = None,
     threads: _Threads = None,
     gpu_layers: _GpuLayers = None,
+    tune: _Tune = None,
     chat_template: _Template = None,
     quiet: _Quiet = False,
 ) -> None:
@@ -141,7 +145,7 @@ def run(
     answer(
         model,
         messages_,
-        EngineFlags(ctx, threads, gpu_layers, chat_template),
+        EngineFlags(ctx, threads, gpu_layers, chat_template, tune),
         parameters=parameters,
         response_format=response_format,
         show_stats=stats,
@@ -164,6 +168,7 @@ def chat(
     ctx: _Ctx = None,
     threads: _Threads = None,
     gpu_layers: _GpuLayers = None,
+    tune: _Tune = None,
     chat_template: _Template = None,
     quiet: _Quiet = False,
 ) -> None:
@@ -175,7 +180,7 @@ def chat(
     from .line_input import history_file
     from .session import EngineFlags, loaded, sampling
 
-    flags = EngineFlags(ctx, threads, gpu_layers, chat_template)
+    flags = EngineFlags(ctx, threads, gpu_layers, chat_template, tune)
     with loaded(model, flags, quiet=quiet, n_parallel=1) as client:
         Chat(
             client,
@@ -206,6 +211,7 @@ def serve(
     ctx: _Ctx = None,
     threads: _Threads = None,
     gpu_layers: _GpuLayers = None,
+    tune: _Tune = None,
     chat_template: _Template = None,
     cors_origin: Annotated[
         Optional[list[str]], typer.Option(help="A web site whose pages may ask; '*': all; repeatable.")
@@ -235,6 +241,7 @@ def serve(
         "n_ctx": ctx,
         "n_threads": threads,
         "n_gpu_layers": gpu_layers,
+        "tune": tune,
         "chat_template": chat_template,
         "cors_origins": cors_origin,
     }
@@ -251,6 +258,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="How often each is measured; the median counts.")] = 3,
     threads: _Threads = None,
     gpu_layers: _GpuLayers = None,
+    tune: _Tune = None,
     quiet: _Quiet = False,
     as_json: _Json = False,
 ) -> None:
@@ -276,7 +284,7 @@ def bench(
                 n_prompt=prompt_tokens,
                 n_generated=tokens,
                 n_rounds=rounds,
-                options=EngineFlags(n_threads=threads, n_gpu_layers=gpu_layers).options(),
+                options=EngineFlags(n_threads=threads, n_gpu_layers=gpu_layers, tune=tune).options(),
                 on_step=on_step,
             )
         )

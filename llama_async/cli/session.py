@@ -31,6 +31,7 @@ class EngineFlags:
     n_threads: int | None = None
     n_gpu_layers: int | None = None
     chat_template: str | None = None
+    tune: bool | None = None
 
     def options(self) -> dict[str, Any]:
         """Return them as arguments of the client."""
@@ -38,6 +39,7 @@ class EngineFlags:
             "n_ctx": self.n_ctx,
             "n_threads": self.n_threads,
             "n_gpu_layers": self.n_gpu_layers,
+            "tune": self.tune,
             "chat_template": None if self.chat_template is None else template_text(self.chat_template),
         }
         return {name: value for name, value in given.items() if value is not None}

@@ -141,6 +141,8 @@ void la_engine_params_init(la_engine_params * params) noexcept {
     params->use_extra_buffers = 1;
     params->offload_kqv = 1;
     params->flash_attention = -1;
+    params->kv_unified = -1;
+    params->poll = -1;
     params->pooling = -1;
     init_speculation(params->speculation);
     params->prefix_cache_bytes = -1;
@@ -168,6 +170,10 @@ intptr_t la_engine_wake_fd(const la_engine * engine) noexcept {
 
 la_status la_engine_info(const la_engine * engine, const char ** json) noexcept {
     return guarded([&] { non_null(json) = checked(engine).info().c_str(); });
+}
+
+la_status la_engine_tuning(const la_engine * engine, const char ** json) noexcept {
+    return guarded([&] { non_null(json) = checked(engine).tuning().c_str(); });
 }
 
 la_status la_engine_sampling_init(const la_engine * engine, la_sampling * sampling) noexcept {
@@ -214,7 +220,7 @@ la_status la_engine_stats(const la_engine * engine, la_stats * out) noexcept {
 la_status la_engine_bare_loop(la_engine * engine, const la_bare_params * params, la_bare_result * out) noexcept {
     return guarded([&] {
         auto & owner = checked(engine);
-        non_null(out) = la::bare_loop(*owner.model(), owner.config(), sized(params, "params"));
+        non_null(out) = la::bare_loop(*owner.model(), owner.used(), sized(params, "params"));
     });
 }
 

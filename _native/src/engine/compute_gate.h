@@ -57,6 +57,14 @@ class ComputeGate {
         return taken.owner && now_s() - taken.end_s < k_lately_s ? taken.end_s - taken.start_s : 0;
     }
 
+    // Whether anybody but `owner` has ended a turn after `since_s` (now_s).
+    static bool others_since(const void * owner, double since_s) {
+        ComputeGate & gate = one();
+        const std::lock_guard<std::mutex> lock(gate.mutex_);
+        const Taken & taken = gate.last_.owner == owner ? gate.before_ : gate.last_;
+        return taken.owner && taken.end_s > since_s;
+    }
+
   private:
     static constexpr double k_lately_s = 0.5;
 

@@ -30,21 +30,8 @@ template <typename F> F cpu_function(const char * name) {
     return reinterpret_cast<F>(ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name));
 }
 
-// Between two steps there is some sampling only, so workers poll: a sleeping one costs more to wake than it saves.
-// Measured choice, see docs/design.md.
-constexpr uint32_t k_poll = 50;
-
 // Of a recurrent state.
 constexpr int32_t k_max_steps_back = 8;
-
-std::shared_ptr<ggml_threadpool> make_threadpool(int32_t n_threads) {
-    auto params = ggml_threadpool_params_default(n_threads);
-    params.poll = k_poll;
-    const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
-    const auto free = cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free");
-    ggml_threadpool * pool = create ? create(&params) : nullptr;
-    return pool ? std::shared_ptr<ggml_threadpool>(pool, free) : nullptr;
-}
 
 // What the cgroup grants, in whole cores; unlimited when unknown.
 int32_t cgroup_cores() {
@@ -73,7 +60,7 @@ void check_memory(const Model & model, const EngineConfig & config, ContextShape
                         " is more than llama.cpp can count",
                     "n_ctx");
     }
-    if (llama_model_is_recurrent(model.weights()) || (config.raw.n_gpu_layers != 0 && llama_supports_gpu_offload())) {
+    if (llama_model_is_recurrent(model.weights()) || uses_device(config)) {
         return;
     }
     double bytes = n_cells * double(model.kv_token_bytes(cache_type(config.type_k, "type_k"),
@@ -91,6 +78,19 @@ void check_memory(const Model & model, const EngineConfig & config, ContextShape
 }
 
 } // namespace
+
+std::shared_ptr<ggml_threadpool> make_threadpool(int32_t n_threads, int32_t poll) {
+    auto params = ggml_threadpool_params_default(n_threads);
+    params.poll = static_cast<uint32_t>(poll);
+    const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
+    const auto free = cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free");
+    ggml_threadpool * pool = create ? create(&params) : nullptr;
+    return pool ? std::shared_ptr<ggml_threadpool>(pool, free) : nullptr;
+}
+
+bool uses_device(const EngineConfig & config) {
+    return config.raw.n_gpu_layers != 0 && llama_supports_gpu_offload();
+}
 
 int32_t usable_cores() {
     int32_t n = common_cpu_get_num_math();
@@ -126,9 +126,9 @@ Threads make_threads(const EngineConfig & config) {
     Threads threads;
     threads.n_decode = config.raw.n_threads > 0 ? config.raw.n_threads : usable_cores();
     threads.n_batch = config.raw.n_threads_batch > 0 ? config.raw.n_threads_batch : threads.n_decode;
-    threads.decode = make_threadpool(threads.n_decode);
+    threads.decode = make_threadpool(threads.n_decode, config.raw.poll);
     if (threads.n_batch != threads.n_decode) {
-        threads.batch = make_threadpool(threads.n_batch);
+        threads.batch = make_threadpool(threads.n_batch, config.raw.poll);
     }
     return threads;
 }

@@ -21,6 +21,12 @@ struct Threads {
 
 Threads make_threads(const EngineConfig & config);
 
+// `poll`: how long idle ones poll before they sleep, 0 to 100. Null: ggml has no pools of its own.
+std::shared_ptr<ggml_threadpool> make_threadpool(int32_t n_threads, int32_t poll);
+
+// Whether layers may lie on a device.
+bool uses_device(const EngineConfig & config);
+
 struct Context {
     // Declared before the context: the context computes on them until it is freed.
     Threads threads;

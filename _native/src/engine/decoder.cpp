@@ -6,6 +6,7 @@
 #include "engine/compute_gate.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace la {
 
@@ -45,13 +46,16 @@ Decoder::~Decoder() {
 }
 
 // Installs the abort callback last: without a request it would stop the warm-up itself.
-void Decoder::warm_up() {
+void Decoder::warm_up(bool checked) {
     llama_token token = std::max(0, llama_vocab_bos(model_->vocab()));
     {
         const ComputeGate::Turn turn(this);
         // First on this thread alone: what a malformed model trips is then an exception.
-        const AssertsThrow asserts_throw;
-        llama_set_n_threads(context_.llama.get(), 1, 1);
+        std::optional<AssertsThrow> asserts_throw;
+        if (!checked) {
+            asserts_throw.emplace();
+            llama_set_n_threads(context_.llama.get(), 1, 1);
+        }
         if (llama_decode(context_.llama.get(), llama_batch_get_one(&token, 1)) != 0) {
             throw Error(LA_ERR_LOAD, "cannot load model '" + model_->path() + "': it cannot compute a single token");
         }

@@ -44,8 +44,9 @@ class Decoder {
             const std::atomic<bool> & closing, DecoderStats & stats);
     ~Decoder();
 
-    // Touches the weights once, so that the first request does not wait for the disk. Call it before step().
-    void warm_up();
+    // Touches the weights once, so that the first request does not wait for the disk. Call it before step(). `checked`: the
+    // model has computed a token on one thread before.
+    void warm_up(bool checked);
 
     // Takes over the sequences of a request.
     void add(std::vector<SequencePtr> sequences);

@@ -4,6 +4,7 @@
 #include "speculative/draft_model.h"
 #include "speculative/next_heads.h"
 #include "tasks/text_task.h"
+#include "tune/tune.h"
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +12,7 @@
 namespace la {
 
 Engine::Engine(EngineConfig config)
-    : config_(std::move(config)), requests_(channel_, config_.raw.max_queue), thread_([this] { run(); }) {}
+    : config_(std::move(config)), used_(config_), requests_(channel_, config_.raw.max_queue), thread_([this] { run(); }) {}
 
 Engine::~Engine() {
     close();
@@ -110,6 +111,14 @@ const std::string & Engine::info() const {
     return info_;
 }
 
+const std::string & Engine::tuning() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (info_.empty()) {
+        throw Error(LA_ERR_NOT_READY, "the model is not loaded");
+    }
+    return tuning_;
+}
+
 std::shared_ptr<const Model> Engine::model() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!model_) {
@@ -205,6 +214,7 @@ std::unique_ptr<Decoder> Engine::load() {
             throw Error(LA_ERR_CLOSED, "loading was cancelled");
         }
     };
+    const double start_s = now_s();
     int32_t last_percent = -1;
     const auto model = Model::load(config_, [&](float fraction) {
         const auto percent = static_cast<int32_t>(100 * fraction);
@@ -216,13 +226,17 @@ std::unique_ptr<Decoder> Engine::load() {
         return !closing_.load();
     });
     check_closing();
-    auto context = make_context(*model, config_, context_shape(*model, config_), make_threads(config_));
+    const Tuned tuned = tune(*model, config_, now_s() - start_s, closing_); // frees what it took before the context takes its
+    check_closing();
+    apply(tuned.settings, used_);
+    auto context = make_context(*model, used_, context_shape(*model, used_), make_threads(used_));
     check_closing();
     const Threads threads = context.threads;
     const bool has_memory = llama_get_memory(context.llama.get()) != nullptr;
     EngineLimits limits;
     limits.n_ctx = context.n_ctx;
     limits.n_threads = threads.n_decode;
+    limits.n_threads_batch = threads.n_batch;
     // Without memory nothing can be continued; and upstream's decoders beside an encoder want its output first.
     limits.can_generate = has_memory && !llama_model_has_encoder(model->weights());
     const auto embedding = embedding_traits(*model, config_, has_memory, limits.n_ctx);
@@ -233,11 +247,11 @@ std::unique_ptr<Decoder> Engine::load() {
             guessing_model = DraftModel::load(*model, config_, limits.n_ctx, threads, closing_);
             check_closing();
         } else if (config_.speculation.has(GuessKind::draft_mtp)) {
-            guessing_model = std::make_unique<NextHeads>(model, config_, context, threads, closing_);
+            guessing_model = std::make_unique<NextHeads>(model, used_, context, threads, closing_);
         }
-        decoder = std::make_unique<Decoder>(model, config_, std::move(context), std::move(guessing_model), requests_, channel_,
+        decoder = std::make_unique<Decoder>(model, used_, std::move(context), std::move(guessing_model), requests_, channel_,
                                             closing_, stats_);
-        decoder->warm_up();
+        decoder->warm_up(/* checked */ tuned.has_checked);
     }
     const auto deliver = [this](const RequestPtr & request, std::vector<SequencePtr> sequences) {
         if (sequences.empty()) {
@@ -253,7 +267,8 @@ std::unique_ptr<Decoder> Engine::load() {
         changed_.notify_one();
     };
     const std::lock_guard<std::mutex> lock(mutex_);
-    info_ = describe(*model, config_, limits, embedding);
+    info_ = describe(*model, used_, limits, embedding);
+    tuning_ = tuned.json;
     model_ = model;
     limits_ = limits;
     embedding_ = embedding;

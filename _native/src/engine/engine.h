@@ -37,7 +37,8 @@ class Engine {
     intptr_t wake_fd() const { return channel_.fd(); }
     const std::string & info() const;          // throws Error (LA_ERR_NOT_READY)
     std::shared_ptr<const Model> model() const; // throws Error (LA_ERR_NOT_READY, LA_ERR_CLOSED)
-    const EngineConfig & config() const { return config_; }
+    const std::string & tuning() const;        // throws Error (LA_ERR_NOT_READY)
+    const EngineConfig & used() const { return used_; } // REQUIRES: model() did not throw
     la_stats stats() const;
 
   private:
@@ -51,6 +52,7 @@ class Engine {
     void check_size(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded
 
     const EngineConfig config_;
+    EngineConfig used_; // with what was chosen at load; the decode thread's while it loads, then constant
     Channel channel_;
     Requests requests_;
     DecoderStats stats_;
@@ -65,6 +67,7 @@ class Engine {
     std::unique_ptr<Preparer> preparer_; // null while not ready, and again once closing
     std::unique_ptr<Embedder> embedder_; // the same; outlives the preparer, which delivers to it
     std::string info_;                   // constant once the model is loaded
+    std::string tuning_;                 // the same
 
     std::thread thread_; // last: everything above exists when it starts
 };

@@ -11,6 +11,7 @@ namespace la {
 struct EngineLimits {
     int32_t n_ctx = 0; // tokens of one request
     int32_t n_threads = 0;
+    int32_t n_threads_batch = 0;
     bool can_generate = false;
 };
 

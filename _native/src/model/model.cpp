@@ -21,6 +21,9 @@
 
 namespace la {
 
+// Between two steps there is some sampling only, so workers poll: a sleeping one costs more to wake than it saves.
+static constexpr int32_t k_default_poll = 50;
+
 static std::string to_string(const la_str & s) {
     return s.size > 0 ? std::string(s.data, s.size) : std::string();
 }
@@ -75,7 +78,7 @@ EngineConfig::EngineConfig(const la_engine_params & params)
     }
     require(raw.n_kv >= 0, "n_kv", raw.n_kv, "positive, or 0 for the default");
     if (raw.n_kv > 0) {
-        require(raw.kv_unified != 0, "n_kv", raw.n_kv, "0 without kv_unified");
+        require(raw.kv_unified > 0, "n_kv", raw.n_kv, "0 without kv_unified");
         const std::string limits = "at least n_ctx, which is " + std::to_string(raw.n_ctx);
         require(raw.n_ctx == 0 || raw.n_kv >= raw.n_ctx, "n_kv", raw.n_kv, limits.c_str());
     }
@@ -83,12 +86,25 @@ EngineConfig::EngineConfig(const la_engine_params & params)
         throw Error(LA_ERR_INVALID, "prefix_cache_bytes must not be negative", "prefix_cache_bytes");
     }
     raw.prefix_cache_bytes = raw.prefix_cache_bytes >= 0 ? raw.prefix_cache_bytes : int64_t(512) << 20;
+    require(raw.poll >= -1 && raw.poll <= 100, "poll", raw.poll, "between 0 and 100, or -1 for the default");
+    if (!std::isfinite(raw.tune_s)) {
+        throw Error(LA_ERR_INVALID, "tune_s must be finite", "tune_s");
+    }
+    // Upstream demands flash attention where these are set.
+    open.flash_attention = raw.flash_attention < 0 && !ggml_is_quantized(cache_type(type_v, "type_v")) &&
+                           raw.split_mode != LLAMA_SPLIT_MODE_TENSOR;
+    open.kv_unified = raw.kv_unified < 0;
+    open.n_threads = raw.n_threads == 0;
+    open.n_threads_batch = raw.n_threads_batch == 0 && open.n_threads;
+    open.n_ubatch = raw.n_ubatch == 0;
+    open.poll = raw.poll < 0;
+    raw.kv_unified = raw.kv_unified > 0 ? 1 : 0;
+    raw.poll = open.poll ? k_default_poll : raw.poll;
     raw.max_queue = raw.max_queue > 0 ? raw.max_queue : 1024;
     raw.n_ubatch = raw.n_ubatch > 0 ? raw.n_ubatch : 512;
     // A step is at most all sequences decoding and one full graph of prefill.
     raw.n_batch = std::max({ raw.n_batch > 0 ? raw.n_batch : 2048, raw.n_ubatch, raw.n_parallel });
     cache_type(type_k, "type_k");
-    cache_type(type_v, "type_v");
     std::istringstream names(to_string(params.devices));
     for (std::string name; std::getline(names, name, ',');) {
         if (!ggml_backend_dev_by_name(name.c_str())) {

@@ -4,6 +4,7 @@
 #include "chat/template.h"
 #include "llama_async.h"
 #include "speculative/spec.h"
+#include "tune/settings.h"
 
 #include "llama-cpp.h"
 
@@ -22,6 +23,7 @@ struct EngineConfig {
     size_t prefix_cache_bytes() const { return static_cast<size_t>(raw.prefix_cache_bytes); }
 
     la_engine_params raw; // its pointers are not used
+    OpenSettings open;    // what was left open; in `raw` stands what is used if nothing is measured
     std::string model_path;
     std::string chat_template;
     std::string draft_model_path; // empty: none
