@@ -87,7 +87,8 @@ def measured(**other: Any) -> dict[str, Any]:
 
 
 async def test_first_load_measures_and_the_next_does_not(anyio_backend: Any, model_path: Path, cache: Path) -> None:
-    async with AsyncLlama(model_path, **_OPTIONS) as client:
+    options = _OPTIONS | {"tune": 5}  # enough for something on a slow machine
+    async with AsyncLlama(model_path, **options) as client:
         first = tuning(client)
         chosen = first["chosen"]
         assert first["measured"], first
@@ -98,7 +99,7 @@ async def test_first_load_measures_and_the_next_does_not(anyio_backend: Any, mod
         await client.unload()
         await client.load()
         assert tuning(client) == {}  # it knows
-    async with AsyncLlama(model_path, **_OPTIONS) as client:
+    async with AsyncLlama(model_path, **options) as client:
         assert tuning(client) == {}
         assert {name: int(facts(client)[name]) for name in chosen} == chosen
     assert len(files(cache)) == 1
