@@ -8,10 +8,13 @@ per second from the first request to the last end, and what sampling (with gramm
 from the engine's own clock. The floor is upstream's GBNF mask alone, over the whole vocabulary, within a string and at
 a property's name: what one mask a token would cost.
 
-"answers": one long answer of a random model of 0.2 million weights, whose steps leave little else to measure: free text
-with tools attached (whose grammar waits for its trigger), and the same with each kind of trigger that upstream's
-templates have. Per token around the 100th and before the `--long`th token, and for whole answers of both lengths, the
-last reading of everything included. The bar is that the later costs at most twice the earlier.
+"answers": long answers of a random model of 0.2 million weights, whose steps leave little else to measure: free text
+with tools attached (whose grammar waits for its trigger), with each kind of trigger that upstream's templates have;
+text with nothing attached; and one call whose arguments do not end. In each round one long answer takes turns with
+several short ones. Compared is what sampling and reading took per token: from the 50th to the 250th, the median of
+the short answers, with the last thousand before the `--long`th; and for whole answers, the last reading of
+everything included, 100 tokens with `--long`. The clock is read every half millisecond, not when text comes, which
+says little where little comes. The bar is that the later costs at most twice the earlier, in the median of the rounds.
 
 Medians and the spread (min..max). Needs numpy and gguf (`pip install gguf`), and the pinned source for its templates.
 """
@@ -183,6 +186,33 @@ char ::= [^"\\\x7F\x00-\x1F] | [\\] (["\\bfnrt] | "u" [0-9a-fA-F]{4})
 # -- long answers ------------------------------------------------------------------------------------------------------
 
 
+DIGIT = {"type": "integer", "minimum": 0, "maximum": 9}
+CALL: Any = {
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": "put",
+                "strict": True,
+                "parameters": {
+                    "type": "object",
+                    "properties": {"digits": {"type": "array", "items": DIGIT}},
+                    "required": ["digits"],
+                    "additionalProperties": False,
+                },
+            },
+        }
+    ],
+    "tool_choice": "required",
+    "logit_bias": {str(3 + ord("]")): -100},  # by the vocabulary of tests/tools/tiny_models.py
+}
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    *((f"tools, trigger is {kind}", family, {"tools": [TOOL]}) for kind, family in FAMILIES.items()),
+    ("no tools, thinking is read", FAMILIES["a word"], {}),
+    ("arguments of a call", FAMILIES["a word"], CALL),
+]
+
+
 async def answer_cost(args: argparse.Namespace, table: Table) -> None:
     """Compare late tokens of a long answer with early ones."""
     import obtain
@@ -190,29 +220,67 @@ async def answer_cost(args: argparse.Namespace, table: Table) -> None:
 
     source = obtain.obtain()
     with tempfile.TemporaryDirectory() as directory:
-        for kind, family in FAMILIES.items():
+        path = tiny_llama(Path(directory) / "tiny.gguf", n_ctx_train=2 * args.long)
+        for label, family, asked in CASES:
             template = (source / "models" / "templates" / f"{family}.jinja").read_text(encoding="utf-8")
-            path = tiny_llama(Path(directory) / f"{family}.gguf", n_ctx_train=2 * args.long)
             async with AsyncLlama(
-                path, n_parallel=1, n_ctx=args.long + 1024, n_threads=1, chat_template=template
+                path, n_parallel=1, n_ctx=args.long + 2048, n_threads=1, chat_template=template
             ) as client:
-                await long_answer(client, 200, tools=True)
-                for tools in (True, False) if kind == "a word" else (True,):
-                    runs = [await long_answer(client, args.long, tools=tools) for _ in range(args.rounds)]
-                    shorts = [await long_answer(client, 100, tools=tools) for _ in range(3 * args.rounds)]
-                    label = f"tools, trigger is {kind}" if tools else "no tools, thinking is read"
-                    early = table.add(f"{label}: tokens 50 to 250", "us/token", [run[0] for run in runs])
-                    late = table.add(f"{label}: last 200 of {args.long}", "us/token", [run[1] for run in runs])
-                    short = table.add(f"{label}: all of 100", "us/token", [run[2] for run in shorts])
-                    long = table.add(f"{label}: all of {args.long}", "us/token", [run[2] for run in runs])
-                    table.add(f"{label}: late beside early (bar: 2)", "ratio", [late / early])
-                    table.add(f"{label}: long beside short (bar: 2)", "ratio", [long / short])
+                await long_answer(client, 300, asked)
+                early, late, short, long = [], [], [], []
+                for _ in range(args.rounds):
+                    firsts = [await long_answer(client, 300, asked) for _ in range(7)]
+                    shorts = [await long_answer(client, 100, asked) for _ in range(7)]
+                    whole = await long_answer(client, args.long, asked)
+                    early.append(statistics.median(first.us_per_token(50, 250) for first in firsts))
+                    short.append(statistics.median(one.us_per_token(0, 100) for one in shorts))
+                    late.append(whole.us_per_token(args.long - 1050, args.long - 50))
+                    long.append(whole.us_per_token(0, args.long))
+                table.add(f"{label}: tokens 50 to 250", "us/token", early)
+                table.add(f"{label}: last 1,000 of {args.long}", "us/token", late)
+                table.add(f"{label}: all of 100", "us/token", short)
+                table.add(f"{label}: all of {args.long}", "us/token", long)
+                ratios = [ours / first for ours, first in zip(late, early, strict=True)]
+                table.add(f"{label}: late beside early (bar: 2)", "ratio", ratios)
+                ratios = [ours / first for ours, first in zip(long, short, strict=True)]
+                table.add(f"{label}: long beside short (bar: 2)", "ratio", ratios)
 
 
-async def long_answer(client: AsyncLlama, n: int, *, tools: bool) -> tuple[float, float, float]:
-    """Return microseconds of sampling and reading per token: tokens 50 to 250, the last 200, all of them."""
+class Watched:
+    """What an answer had cost after how many tokens, looked at often."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, float]] = []  # tokens, seconds of sampling and reading
+
+    def us_per_token(self, low: int, high: int) -> float:
+        """Return microseconds of sampling and reading per token between two of them."""
+        return 1e6 * (self._at(high) - self._at(low)) / (high - low)
+
+    def _at(self, n: int) -> float:
+        """Return the seconds up to a token, on the straight line between the looks before and after it."""
+        behind = next(index for index, (count, _) in enumerate(self.seen) if count >= n)
+        (count, seconds), (before, seconds_before) = self.seen[behind], self.seen[max(behind - 1, 0)]
+        if count == before:
+            return seconds
+        return seconds_before + (seconds - seconds_before) * (n - before) / (count - before)
+
+
+async def long_answer(client: AsyncLlama, n: int, asked: dict[str, Any]) -> Watched:
+    """Stream an answer of so many tokens."""
     engine = await engine_of(client)
+    watched = Watched()
     begin = engine.stats()
+
+    def look() -> None:
+        now = engine.stats()
+        watched.seen.append((int(now["n_generated"] - begin["n_generated"]), now["sample_s"] - begin["sample_s"]))
+
+    async def look_often() -> None:
+        while True:
+            look()
+            await asyncio.sleep(0.0005)
+
+    looking = asyncio.create_task(look_often())
     stream = await client.chat.completions.create(
         model="default",
         messages=[{"role": "user", "content": "Go on."}],
@@ -220,22 +288,14 @@ async def long_answer(client: AsyncLlama, n: int, *, tools: bool) -> tuple[float
         max_tokens=n,
         temperature=0,
         extra_body={"cache_prompt": False, "ignore_eos": True},
-        **({"tools": [TOOL]} if tools else {}),
+        **asked,
     )
-    seen: list[tuple[int, float]] = []
     async for _ in stream:
-        now = engine.stats()
-        seen.append((int(now["n_generated"] - begin["n_generated"]), now["sample_s"]))
-    end = engine.stats()
-    assert end["n_generated"] - begin["n_generated"] == n, "the answer ended early"
-
-    def between(low: int, high: int) -> float:
-        inside = [one for one in seen if low <= one[0] <= high]
-        if len(inside) < 2 or inside[-1][0] == inside[0][0]:
-            return float("nan")
-        return 1e6 * (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0])
-
-    return between(50, 250), between(n - 200, n - 1), 1e6 * (end["sample_s"] - begin["sample_s"]) / n
+        pass
+    looking.cancel()
+    look()
+    assert watched.seen[-1][0] == n, "the answer ended early"
+    return watched
 
 
 # -- all of it ---------------------------------------------------------------------------------------------------------
