@@ -159,10 +159,10 @@ void AnswerParser::push(std::string_view text) {
 
 void AnswerParser::update(bool final, std::vector<AnswerPart> & parts) {
     const double start = now_s();
-    if (!final && running_ && (run_on(parts) || start < next_s_)) {
+    if (!final && running_ != Running::nothing && (run_on(parts) || start < next_s_)) {
         return;
     }
-    running_ = nullptr;
+    running_ = Running::nothing;
     common_chat_msg message;
     if (!parse(raw_, final, message) && !(final && parse_trimmed(message))) {
         if (final) {
@@ -188,8 +188,38 @@ void AnswerParser::update(bool final, std::vector<AnswerPart> & parts) {
     next_s_ = end + k_time_share * (end - start);
 }
 
-// Free text goes on; false when a mark is there. White space waits: some parsers take it for part of the mark behind it.
+// What runs goes on; false when what may end it is there. White space waits: some parsers take it for part of the mark behind
+// it, and all for none of arguments that are cut short.
 bool AnswerParser::run_on(std::vector<AnswerPart> & parts) {
+    constexpr size_t k_most_waiting = 256; // looked through again each time
+    size_t end = end_of_run();
+    if (end != std::string::npos && running_ == Running::arguments) {
+        end = end_of_json(end);
+    }
+    if (end == std::string::npos) {
+        return false;
+    }
+    if (end > n_sent_) {
+        const std::string text = raw_.substr(n_sent_, end - n_sent_);
+        AnswerPart part = { AnswerPart::content, text, 0, {}, {} };
+        if (running_ == Running::content) {
+            sent_.content += text;
+        } else if (running_ == Running::reasoning) {
+            sent_.reasoning_content += text;
+            part.kind = AnswerPart::reasoning;
+        } else {
+            sent_.tool_calls.back().arguments += text;
+            part.kind = AnswerPart::call;
+            part.index = static_cast<int32_t>(sent_.tool_calls.size()) - 1;
+        }
+        n_sent_ = end;
+        append_part(parts, std::move(part));
+    }
+    return raw_.size() - n_sent_ <= k_most_waiting;
+}
+
+// Up to where no mark is begun and no white space is at the end; npos if a mark is there.
+size_t AnswerParser::end_of_run() const {
     size_t end = raw_.size();
     for (size_t at = n_sent_; at < end; ++at) {
         for (const auto & mark : marks_) {
@@ -198,7 +228,7 @@ bool AnswerParser::run_on(std::vector<AnswerPart> & parts) {
                 continue;
             }
             if (n == mark.size()) {
-                return false;
+                return std::string::npos;
             }
             end = at;
             break;
@@ -207,38 +237,72 @@ bool AnswerParser::run_on(std::vector<AnswerPart> & parts) {
     while (end > n_sent_ && std::strchr(" \t\r\n", raw_[end - 1])) {
         --end;
     }
-    if (end > n_sent_) {
-        const std::string text = raw_.substr(n_sent_, end - n_sent_);
-        const auto kind = running_ == &common_chat_msg::content ? AnswerPart::content : AnswerPart::reasoning;
-        (sent_.*running_) += text;
-        n_sent_ = end;
-        append_part(parts, { kind, text, 0, {}, {} });
-    }
-    return true;
+    return end;
 }
 
-// After a parse of everything: is the end of the text free, and would more be?
+// How much of the text up to `end` belongs to the arguments, but for half an escape; npos if they end there, or break off.
+size_t AnswerParser::end_of_json(size_t end) {
+    if (too_deep_) {
+        return std::string::npos;
+    }
+    JsonRun ahead = json_;
+    size_t settled = n_sent_;
+    for (size_t at = n_sent_; at < end; ++at) {
+        if (!ahead.push_open(std::string_view(raw_).substr(at, 1))) {
+            return std::string::npos;
+        }
+        if (ahead.settled()) {
+            settled = at + 1;
+        }
+    }
+    if (settled == end) {
+        json_ = std::move(ahead);
+    } else {
+        json_.push_open(std::string_view(raw_).substr(n_sent_, settled - n_sent_));
+    }
+    return settled;
+}
+
+// After a parse of everything: would more of the text be more of the same?
 void AnswerParser::see_whether_running() {
-    constexpr size_t k_enough = 16;
     const bool any_mark = !marks_.empty() && marks_.front().empty();
-    if (any_mark || raw_.empty() || std::strchr(" \t\r\n", raw_.back()) || !sent_.tool_calls.empty()) {
+    if (any_mark || raw_.empty() || std::strchr(" \t\r\n", raw_.back())) {
         return;
     }
-    std::string common_chat_msg::* const kind =
-        sent_.content.empty() ? &common_chat_msg::reasoning_content : &common_chat_msg::content;
+    if (!sent_.tool_calls.empty()) {
+        running_ = arguments_run() ? Running::arguments : Running::nothing;
+    } else if (sent_.content.empty()) {
+        running_ = text_runs(&common_chat_msg::reasoning_content) ? Running::reasoning : Running::nothing;
+    } else {
+        running_ = text_runs(&common_chat_msg::content) ? Running::content : Running::nothing;
+    }
+}
+
+bool AnswerParser::text_runs(std::string common_chat_msg::* kind) const {
+    constexpr size_t k_enough = 16;
     const std::string & said = sent_.*kind;
     const size_t n_same = std::min({ said.size(), raw_.size(), k_enough });
     if (n_same == 0 || raw_.compare(raw_.size() - n_same, n_same, said, said.size() - n_same, n_same) != 0) {
-        return;
+        return false;
     }
     std::string probe = " Probe: \"a\", [b]\n{1}, c.\n\n- <d> e";
     for (const auto & mark : marks_) {
         probe.erase(std::remove(probe.begin(), probe.end(), mark.front()), probe.end());
     }
     common_chat_msg now;
-    if (parse(raw_ + probe, false, now) && now.tool_calls.empty() && now.*kind == said + probe) {
-        running_ = kind;
+    return parse(raw_ + probe, false, now) && now.tool_calls.empty() && now.*kind == said + probe;
+}
+
+// Whether the arguments are the very text at the end, an object that has not ended. A few bytes of it could be so by chance.
+bool AnswerParser::arguments_run() {
+    constexpr size_t k_enough = 16;
+    const std::string & said = sent_.tool_calls.back().arguments;
+    if (said.size() < k_enough || said.size() > raw_.size() ||
+        raw_.compare(raw_.size() - said.size(), said.size(), said) != 0) {
+        return false;
     }
+    json_ = JsonRun();
+    return json_.push_open(said) && json_.settled();
 }
 
 bool AnswerParser::parse(const std::string & text, bool final, common_chat_msg & message) const {

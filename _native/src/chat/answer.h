@@ -2,6 +2,7 @@
 #pragma once
 
 #include "channel/part.h"
+#include "chat/json_run.h"
 
 #include "chat.h" // common's
 
@@ -40,7 +41,8 @@ using AnswerFormatPtr = std::shared_ptr<const AnswerFormat>;
 //
 // Upstream's parser reads the whole text each time. What an update costs is therefore held against the time that passes:
 // a stream is parsed at most 0.5% of the time, that is with every token while the answer is short, and every 50 ms when it
-// has 30 kB. Where a text or a thinking has begun, nothing is parsed until a mark that could end it is there.
+// has 30 kB. Where a text or a thinking has begun, nothing is parsed until a mark that could end it is there; where the
+// arguments of a call stand as JSON in the text, nothing until they end.
 class AnswerParser {
   public:
     using MakeId = std::function<std::string()>;
@@ -50,7 +52,7 @@ class AnswerParser {
     // One more token's text, which may be empty.
     void push(std::string_view text);
     // Whether an update is worth its time at `now` (seconds).
-    bool due(double now) const { return now >= next_s_ || running_; }
+    bool due(double now) const { return now >= next_s_ || running_ != Running::nothing; }
 
     // Appends what has become certain since the last update; after the final one all of it has. Text that the parser
     // does not expect comes as content, with a warning in the log: nothing is ever lost. Never throws but for want of
@@ -69,6 +71,10 @@ class AnswerParser {
     bool parse_trimmed(common_chat_msg & message) const;
     bool run_on(std::vector<AnswerPart> & parts);
     void see_whether_running();
+    bool text_runs(std::string common_chat_msg::* kind) const;
+    bool arguments_run();
+    size_t end_of_run() const;
+    size_t end_of_json(size_t end);
     void send(const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
     void send_text(AnswerPart::Kind kind, const std::string & now, std::string & sent, std::vector<AnswerPart> & parts);
     bool send_call(size_t index, const common_chat_msg & message, bool final, std::vector<AnswerPart> & parts);
@@ -90,8 +96,10 @@ class AnswerParser {
     size_t n_sent_ = 0;              // bytes of raw_ when sent_ was last brought up to date
     double next_s_ = 0;
     const std::vector<std::string> marks_; // that end free text
-    // What is said now is free text, of which all is out but white space and half a mark at its end.
-    std::string common_chat_msg::* running_ = nullptr;
+    // What is said now goes on as it is: all of it is out but white space and half a mark, or half an escape, at its end.
+    enum class Running { nothing, content, reasoning, arguments };
+    Running running_ = Running::nothing;
+    JsonRun json_; // of running arguments, up to n_sent_
     // Nesting outside of strings, for the limit on it.
     int depth_ = 0;
     bool too_deep_ = false;

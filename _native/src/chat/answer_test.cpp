@@ -40,6 +40,8 @@ AnswerFormatPtr hermes(const std::string & generation_prompt = {}) {
     return format;
 }
 
+constexpr const char * k_arguments_begin = "<tool_call>{\"name\": \"get\", \"arguments\": {\"a\": \"";
+
 const char * const k_answers[] = {
     "Just text, with a < and a <tool and {\"braces\": [1]}.",
     "<think>First I think\nabout <it>.</think>Then I say it.",
@@ -112,6 +114,43 @@ TEST(deep_nesting_is_given_up_before_the_stack_is) {
     CHECK(deep.content == text);
 }
 
+TEST(arguments_cut_anywhere_read_alike_in_pieces) {
+    const auto format = hermes();
+    const std::string text = std::string("I call. ") + k_arguments_begin +
+        "x \\\"y\\\" \\u00e9\\ud83d\\ude00 \xC3\xA9 <tool_ca {[\", \"n\" : -12.5e+3, \"l\":[ ], \"m\": {\"o\": {}, \"t\": [true, null,\n"
+        "    {\"u\": \"\"}]},   \"b\": false  } }\n</tool_call>\n<tool_call>{\"name\": \"get_more\", \"arguments\": {\"b\": [\"abcdefghijkl\", 1]}}"
+        "</tool_call>";
+    for (size_t n = 1; n <= text.size(); ++n) {
+        const std::string cut = text.substr(0, n);
+        if (n < text.size() && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) {
+            continue; // within a character
+        }
+        const Read whole = read(format, cut, {});
+        const Read split = read(format, cut, la::testing::character_ends(cut));
+        CHECK(split == whole);
+        CHECK(split.ordered);
+        if (!(split == whole)) {
+            std::printf("  ... %s\n", cut.substr(cut.size() - std::min<size_t>(cut.size(), 30)).c_str());
+        }
+    }
+}
+
+TEST(arguments_that_break_off_are_not_lost) {
+    const auto format = hermes();
+    const std::string begin = std::string(k_arguments_begin) + "as long as it has to be";
+    for (const std::string wrong : { "\", \"b\" 7}}</tool_call>", "\\x\"}}</tool_call>", "\"]}</tool_call>", "\"} and more", "\n\"}}</tool_call>" }) {
+        const std::string text = begin + wrong;
+        const Read split = read(format, text, la::testing::character_ends(text));
+        std::string said = split.content;
+        for (const auto & call : split.calls) {
+            said += call.arguments;
+        }
+        for (const std::string word : { "as long as it has to be", "</tool_call>", "and more" }) {
+            CHECK(text.find(word) == std::string::npos || word[0] == '<' || said.find(word) != std::string::npos);
+        }
+    }
+}
+
 TEST(a_prompt_that_opens_the_thinking_is_continued) {
     const auto format = hermes("<|im_start|>assistant\n<think>");
     const Read thought = read(format, "hm</think>yes", { 1, 4 });
@@ -142,7 +181,7 @@ TEST(parts_join_where_they_belong_together) {
 }
 
 // What a token of free text costs, the last reading included; 0 where the format has no text that stands alone.
-static double reading_us(const AnswerFormatPtr & format, const std::string & start, int n_tokens) {
+static double reading_us(const AnswerFormatPtr & format, const std::string & start, int n_tokens, const char * stop) {
     std::mt19937 random(1);
     AnswerParser parser(format);
     std::vector<AnswerPart> parts;
@@ -153,7 +192,7 @@ static double reading_us(const AnswerFormatPtr & format, const std::string & sta
         for (int j = 0; j < 4; ++j) {
             text += static_cast<char>('a' + random() % 26);
         }
-        text += random() % 30 == 0 ? ".\n" : "";
+        text += random() % 30 == 0 ? stop : "";
         parser.push(text);
         parser.update(false, parts);
     }
@@ -162,12 +201,13 @@ static double reading_us(const AnswerFormatPtr & format, const std::string & sta
     return held_back ? 0 : 1e6 * (la::testing::cpu_s() - before) / n_tokens;
 }
 
-static bool costs_as_much_late(const AnswerFormatPtr & format, const std::string & start, int & n_read) {
+static bool costs_as_much_late(const AnswerFormatPtr & format, const std::string & start, int & n_read,
+                               const char * stop = ".\n") {
     double early = 0;
     for (int i = 0; i < 10; ++i) {
-        early += reading_us(format, start, 100) / 10;
+        early += reading_us(format, start, 100, stop) / 10;
     }
-    const double late = reading_us(format, start, 8000);
+    const double late = reading_us(format, start, 8000, stop);
     if (late > 0 && late >= 2 * early) {
         std::printf("    %.2f us a token of 100, %.2f of 8,000\n", early, late);
     }
@@ -179,7 +219,8 @@ TEST(reading_costs_as_much_late_as_early) {
     int n_read = 0;
     CHECK(costs_as_much_late(hermes(), "", n_read));
     CHECK(costs_as_much_late(hermes(), "<think>", n_read));
-    CHECK(n_read == 2);
+    CHECK(costs_as_much_late(hermes(), k_arguments_begin, n_read, "\\u00e9\\n"));
+    CHECK(n_read == 3);
 }
 
 TEST(reading_costs_as_much_late_as_early_with_all_templates) {
