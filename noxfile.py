@@ -116,7 +116,7 @@ def fuzz(session: nox.Session) -> None:
     The target `requests` is hypothesis, from Python through the whole engine.
     """
     seconds, *names = session.posargs or ["60"]
-    names = names or ["template", "chat", "grammar", "schema", "answer", "requests"]
+    names = names or ["template", "chat", "grammar", "schema", "answer", "tools", "trigger", "requests"]
     if "requests" in names:
         names.remove("requests")
         install_wheel(session, "test")

@@ -10,6 +10,7 @@
 #include "model/model.h"
 #include "sampling/grammar_cache.h"
 #include "sampling/grammar_limits.h"
+#include "sampling/trigger.h"
 
 #include "json-schema-to-grammar.h"
 
@@ -50,6 +51,14 @@ const char * const k_tools =
     R"([{"type":"function","function":{"name":"get","description":"Gets.","parameters":{"type":"object","properties":)"
     R"({"a":{"type":"string"},"b":{"type":"array","items":{"type":"integer"}}},"required":["a"]}}},)"
     R"({"type":"function","function":{"name":"get_more","parameters":{"type":"object","properties":{}}}}])";
+
+// What Python makes of those: each function's arguments by rules of a grammar, the first one's kept to strictly.
+const char * const k_arguments =
+    R"(,"tool_arguments":[{"rule":"f0","strict":true,"outline":{"type":"object","properties":{"a":{"type":"string"},)"
+    R"("b":{"type":"array","items":{}}},"required":["a"]},"by_name":{"a":{"rule":"a0","free":false,"texts":["x","y z"]},)"
+    R"("b":{"rule":"b0","free":false,"texts":[]}}},{"rule":"f1","strict":false,"outline":{"type":"object","properties":{}},)"
+    R"("by_name":{}}],"tool_rules":"f0 ::= \"{\\\"a\\\":\" a0 (\",\\\"b\\\":\" b0)? \"}\"\na0 ::= \"\\\"x\\\"\" | )"
+    R"(\"\\\"y z\\\"\"\nb0 ::= \"[\" [0-9]{0,3} \"]\"\nf1 ::= \"{}\"\n")";
 
 std::string chat(const std::string & content, const std::string & more) {
     return R"({"messages":[{"role":"user","content":")" + content + R"("}])" + more + "}";
@@ -201,16 +210,38 @@ Target schema_target(std::shared_ptr<Model> model) {
 // -- what a model says -> parts -----------------------------------------------------------------------------------
 
 struct Family {
-    std::string name;
-    AnswerFormatPtr format;
+    std::shared_ptr<Model> model; // with the family's template
+    AnswerFormatPtr format;       // null: it has none
+    std::vector<common_grammar_trigger> triggers;
 };
+
+std::vector<Family> load_families(const std::string & model_path, const std::vector<std::string> & sources) {
+    std::vector<Family> families;
+    for (const auto & source : sources) {
+        try {
+            const auto model = load(model_path, source);
+            auto rendered = render_chat(*model, chat("Hi", std::string(R"(,"tools":)") + k_tools + k_arguments), 100000);
+            families.push_back({ model, rendered.format, rendered.constraint.grammar.triggers });
+        } catch (const std::exception &) {
+            // a template that this vocabulary does not go with
+        }
+    }
+    return families;
+}
+
+const Family & family_of(const std::vector<Family> & families, char byte) {
+    return families[static_cast<unsigned char>(byte) % families.size()];
+}
 
 // The first byte chooses the family, the second how the rest comes in.
 void run_answer(const std::vector<Family> & families, std::string_view text) {
     if (text.size() < 2 || families.empty()) {
         return;
     }
-    const auto & family = families[static_cast<unsigned char>(text[0]) % families.size()];
+    const auto & family = family_of(families, text[0]);
+    if (!family.format) {
+        return;
+    }
     const size_t n_piece = 1 + static_cast<unsigned char>(text[1]) % 16;
     text.remove_prefix(2);
     AnswerParser parser(family.format, [] { return std::string("call_0"); });
@@ -228,19 +259,7 @@ void run_answer(const std::vector<Family> & families, std::string_view text) {
     }
 }
 
-Target answer_target(const std::string & model_path, const std::vector<std::string> & sources) {
-    std::vector<Family> families;
-    for (const auto & source : sources) {
-        try {
-            const auto model = load(model_path, source);
-            auto rendered = render_chat(*model, chat("Hi", std::string(R"(,"tools":)") + k_tools), 100000);
-            if (rendered.format) {
-                families.push_back({ "", rendered.format });
-            }
-        } catch (const std::exception &) {
-            // a template that this vocabulary does not go with
-        }
-    }
+Target answer_target(std::vector<Family> families) {
     Target target;
     target.name = "answer";
     target.seeds = {
@@ -262,6 +281,92 @@ Target answer_target(const std::string & model_path, const std::vector<std::stri
                      "\\", "\"", "\xc3", "\xf0\x9f\x98", "[[[[[[[[", "{\"a\":{\"a\":{\"a\":", "functions.", "<arg_key>", "<arg_value>",
                      "[TOOL_CALLS]", "<|channel|>", "<|message|>", "<|call|>", "<|tool_call_begin|>", "<minimax:tool_call>", "\n" };
     target.run = [families = std::move(families)](std::string_view text) { run_answer(families, text); };
+    return target;
+}
+
+// -- functions in a family's own notation -> a grammar that keeps to their schemas -------------------------------
+
+// The first byte chooses the family.
+Target tools_target(std::vector<Family> families) {
+    Target target;
+    target.name = "tools";
+    for (size_t i = 0; i < families.size(); ++i) {
+        for (const char * choice : { "", R"(,"tool_choice":"required")", R"(,"parallel_tool_calls":true)" }) {
+            target.seeds.push_back(std::string(1, static_cast<char>(i)) +
+                                   chat("Hi", std::string(R"(,"tools":)") + k_tools + k_arguments + choice));
+        }
+    }
+    target.words = { "\"strict\":true", "\"strict\":false", "\"free\":true", "\"texts\":[]", "\"texts\":[\"</a>\"]", "\"by_name\":null",
+                     "\"required\":[\"b\"]", "\"properties\":{}", "\"type\":\"string\"", "\"name\":\"get_more\"", "\"rule\":\"b0\"",
+                     "\"tool_choice\":\"none\"", "\"json_schema\":{\"const\":1}", "\"answer_grammar\":\"root ::= [a]\"", "\\n", "::=", "\"",
+                     "{", "}", "[", "]", ",", "\\u0000", "\xff", "|", "a0", "f1" };
+    target.run = [families = std::move(families)](std::string_view text) {
+        if (text.empty() || families.empty()) {
+            return;
+        }
+        const AssertsThrow asserts_throw;
+        const TemplateBudget budget(0, 10 * k_work);
+        try {
+            const auto & family = family_of(families, text[0]);
+            const auto rendered = render_chat(*family.model, text.substr(1), 4096);
+            if (!rendered.constraint.grammar.empty()) {
+                follow(*family.model, rendered.constraint.grammar.text);
+            }
+            Trigger(rendered.constraint.grammar.triggers).push(0, text);
+        } catch (const Error & error) {
+            if (error.status == LA_ERR_INTERNAL) {
+                fail(error.what());
+            }
+        }
+    };
+    return target;
+}
+
+// -- what a model says -> where a lazy grammar begins ------------------------------------------------------------
+
+// The first byte chooses the family, the second where the rest is cut: it must not matter, but for what `$` looks at.
+Target trigger_target(std::vector<Family> families) {
+    Target target;
+    target.name = "trigger";
+    for (size_t i = 0; i < families.size(); ++i) {
+        for (const auto & trigger : families[i].triggers) {
+            target.seeds.push_back(std::string(1, static_cast<char>(i)) + "\x02Well " + trigger.value);
+            target.words.push_back(trigger.value);
+        }
+        for (const char * text : { "\x03{ \"name\" : \"get\", ", "\x02<|start|>assistant to=get<|message|>", "\x01<|channel|>commentary to=f" }) {
+            target.seeds.push_back(std::string(1, static_cast<char>(i)) + text);
+        }
+    }
+    for (const char * word : { "{", "\"name\"", ":", "\"get\"", "\"get_more\"", " to", "=", "<|start|>assistant", "<|message|>", "self",
+                               "<|channel|>commentary", "analysis", ">>>", "all", "[", "\n", "\t", "\xff", "\xc3\xa9" }) {
+        target.words.emplace_back(word);
+    }
+    target.run = [families = std::move(families)](std::string_view text) {
+        if (text.size() < 2 || families.empty()) {
+            return;
+        }
+        const auto & triggers = family_of(families, text[0]).triggers;
+        const size_t n_piece = 1 + static_cast<unsigned char>(text[1]) % 16;
+        text.remove_prefix(2);
+        Trigger trigger(triggers);
+        size_t end = 0;
+        for (size_t at = 0; at < text.size(); at += n_piece) {
+            const auto piece = text.substr(at, n_piece);
+            const auto parts = trigger.push(-1, piece);
+            end = at + piece.size();
+            if (parts.empty()) {
+                continue;
+            }
+            std::string seen;
+            for (const auto & part : parts) {
+                seen += part.text;
+            }
+            if (seen.size() > end || text.substr(end - seen.size(), seen.size()) != seen) {
+                fail("a trigger shows what was not there");
+            }
+            trigger.go_on();
+        }
+    };
     return target;
 }
 
@@ -296,8 +401,9 @@ std::vector<Target> all_targets(const std::string & model_path) {
     seeds.push_back("{% for m in messages %}{{ m.role }}: {{ m['content'] | trim }}\n{% endfor %}");
     seeds.push_back("{% macro f(n) %}{% if n %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(9) }}{{ tools | tojson(indent=2) }}");
     seeds.push_back("{% set ns = namespace(l=[]) %}{% for i in range(9) %}{% set x = ns.l.append((i, ns.l)) %}{% endfor %}");
-    return { template_target(seeds), chat_target(model), grammar_target(model), schema_target(model),
-             answer_target(model_path, sources) };
+    const auto families = load_families(model_path, sources);
+    return { template_target(seeds), chat_target(model),       grammar_target(model),     schema_target(model),
+             answer_target(families), tools_target(families), trigger_target(families) };
 }
 
 } // namespace la::fuzz
