@@ -129,7 +129,8 @@ def as_tool(parameters: object) -> dict[str, Any]:
     ("asked", "n_most"),
     [
         ({"response_format": as_format(CONST)}, 22),
-        ({"response_format": as_format({**CONST, "properties": {"a": {"type": "string"}}})}, 40),
+        # Whether a text that may go on for ever does is the model's choice, and another processor's: it ends here.
+        ({"response_format": as_format({**CONST, "properties": {"a": {"type": "string", "maxLength": 60}}})}, 40),
         ({"response_format": {"type": "json_object"}}, 44),  # before and behind the members that might have come
         (as_tool(CONST), 22),  # this model's template knows no tools: the format is ours
     ],
