@@ -88,5 +88,7 @@ async def test_hot_arguments_match_their_schema(client: AsyncLlama) -> None:
 
 async def test_a_family_that_cannot_keep_to_a_schema_refuses_strict(client: AsyncLlama) -> None:
     with pytest.raises(BadRequestError, match="order_drink is strict") as caught:
-        await client.chat.completions.create(**HOT, extra_body={"chat_template": template("meta-llama-Llama-3.1-8B-Instruct")})
+        await client.chat.completions.create(
+            **HOT, extra_body={"chat_template": template("meta-llama-Llama-3.1-8B-Instruct")}
+        )
     assert caught.value.param == "tools"
