@@ -37,13 +37,11 @@ class Enforcer {
           tools_(tools),
           arguments_(arguments),
           rules_(rules),
-          notes_(params.format == COMMON_CHAT_FORMAT_PEG_GEMMA4),
           parser_(params.parser),
-          values_(parser_, any_strict()) {}
+          values_(parser_, std::any_of(arguments.begin(), arguments.end(), [](const auto & one) { return one.strict; })) {}
 
     void run() {
         const bool tagged = parser_.any(parser_.root(), [&](Id at) { return parser_.is_tag(at, Tags::TOOL_ARG); });
-        const bool as_json = notes_ && any_strict();
         std::map<std::string, Id> places;
         parser_.walk(parser_.root(), [&](Id at) {
             if (parser_.is_tag(at, Tags::TOOL_NAME)) {
@@ -57,7 +55,6 @@ class Enforcer {
         for (size_t i = 0; i < tools_.size() && i < arguments_.size(); ++i) {
             const auto place = places.find(tools_[i].name);
             if (place != places.end() && (keep_whole(tools_[i], arguments_[i], place->second) ||
-                                          (as_json && write_as_json(arguments_[i], place->second)) ||
                                           (tagged && rewrite(tools_[i], arguments_[i], place->second)))) {
                 kept.insert(tools_[i].name);
             }
@@ -68,27 +65,9 @@ class Enforcer {
                 refuse(tools_[i].name, "; leave strict out or pass another chat_template");
             }
         }
-        if (as_json && rebuilt) {
-            params_.format = COMMON_CHAT_FORMAT_PEG_NATIVE;
-        }
     }
 
   private:
-    bool any_strict() const {
-        return std::any_of(arguments_.begin(), arguments_.end(), [](const auto & one) { return one.strict; });
-    }
-
-    // JSON in the place of a notation of the family's own, which no rule of ours can bind.
-    bool write_as_json(const Arguments & said, Id place) {
-        const auto found = parser_.outermost(place, [&](Id at) { return parser_.is_tag(at, Tags::TOOL_ARGS); });
-        if (found.size() != 1) {
-            return false;
-        }
-        parser_.node(found[0])["child"] = parser_.add(
-            { { "type", "gbnf" }, { "child", parser_.any_json() }, { "grammar", k_rule_prefix + said.rule } });
-        changed_ = true;
-        return true;
-    }
 
     // Where all arguments of the call are one JSON value.
     bool keep_whole(const common_chat_tool & tool, const Arguments & said, Id place) {
@@ -165,7 +144,6 @@ class Enforcer {
     const std::vector<common_chat_tool> & tools_;
     const std::vector<Arguments> & arguments_;
     const std::string & rules_;
-    const bool notes_; // arguments stand in a notation that is not JSON
     SavedParser parser_;
     ArgumentValues values_;
     bool changed_ = false; // but for values

@@ -27,8 +27,8 @@ struct Arguments {
 
 // Families that write arguments between tags leave text free in upstream's grammar, whatever enum, pattern or length it has;
 // some leave out what is required. Rewrites `params` (grammar and parser) of an answer that may call `tools`, so that the
-// arguments obey: as one JSON value (in the place of Gemma 4's notation, where a function is strict), or one by one, where texts
-// of an enumeration stand as they are and other bounded values are written as JSON. `arguments` goes with `tools`, `rules` has their rules: throws Error (LA_ERR_UNSUPPORTED, param
+// arguments obey: as one JSON value, or one by one, where texts of an enumeration stand as they are and other bounded values
+// are written as JSON. `arguments` goes with `tools`, `rules` has their rules: throws Error (LA_ERR_UNSUPPORTED, param
 // "tools") where those of a strict function cannot be kept to.
 void enforce_arguments(common_chat_params & params, const std::vector<common_chat_tool> & tools,
                        const std::vector<Arguments> & arguments, const std::string & rules);
