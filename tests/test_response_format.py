@@ -126,18 +126,18 @@ def as_tool(parameters: object) -> dict[str, Any]:
 
 # How much white space comes in a row: between two parts of a value two line ends and twenty blanks, in text forty.
 @pytest.mark.parametrize(
-    ("asked", "n_most"),
+    ("asked", "n_most", "next_best"),
     [
-        ({"response_format": as_format(CONST)}, 22),
-        # Whether a text that may go on for ever does is the model's choice, and another processor's: it ends here.
-        ({"response_format": as_format({**CONST, "properties": {"a": {"type": "string", "maxLength": 60}}})}, 40),
-        ({"response_format": {"type": "json_object"}}, 44),  # before and behind the members that might have come
-        (as_tool(CONST), 22),  # this model's template knows no tools: the format is ours
+        ({"response_format": as_format(CONST)}, 22, ""),
+        # A text may go on between its blanks. It ends where none may come, or it were the model's choice when.
+        ({"response_format": as_format({**CONST, "properties": {"a": {"type": "string"}}})}, 40, '"'),
+        ({"response_format": {"type": "json_object"}}, 44, ""),  # before and behind the members that might have come
+        (as_tool(CONST), 22, ""),  # this model's template knows no tools: the format is ours
     ],
     ids=["schema", "text", "json_object", "tools"],
 )
 async def test_white_space_does_not_run_away(
-    shared_client: AsyncLlama, model_path: Path, asked: dict[str, Any], n_most: int
+    shared_client: AsyncLlama, model_path: Path, asked: dict[str, Any], n_most: int, next_best: str
 ) -> None:
     """With spaces and line ends made as likely as can be, the answer still goes on."""
     tokens = GGUFReader(model_path).fields["tokenizer.ggml.tokens"]
@@ -145,10 +145,13 @@ async def test_white_space_does_not_run_away(
     # GPT-2's alphabet: space, line feed, tab.
     spaces = [token for token, text in enumerate(texts) if set(text) <= set("\u0120\u010a\u0109")]
     assert len(spaces) > 3
+    bias = {str(token): 99 for token in spaces}
+    if next_best:
+        bias[str(texts.index(next_best))] = 90
     completion = await shared_client.chat.completions.create(
         model="default",
         messages=MESSAGES,
-        logit_bias={str(token): 99 for token in spaces},
+        logit_bias=bias,
         max_tokens=200,
         temperature=0,
         logprobs=True,
