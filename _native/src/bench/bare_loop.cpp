@@ -31,10 +31,11 @@ struct Batch {
     }
 
     llama_batch value;
+    ComputeGate::Owner turns;
 };
 
 void decode(llama_context * ctx, Batch & batch) {
-    const ComputeGate::Turn turn(ctx);
+    const ComputeGate::Turn turn(batch.turns);
     if (llama_decode(ctx, batch.value) != 0) {
         throw Error(LA_ERR_INTERNAL, "llama_decode failed in the bare loop");
     }

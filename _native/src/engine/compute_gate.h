@@ -14,10 +14,18 @@ namespace la {
 // A first-come, first-served lock over the whole process.
 class ComputeGate {
   public:
+    // Somebody who takes turns. Once it is gone, its turns are no longer anybody's.
+    class Owner {
+      public:
+        Owner() = default;
+        ~Owner() { ComputeGate::one().forget(this); }
+        Owner(const Owner &) = delete;
+        Owner & operator=(const Owner &) = delete;
+    };
+
     class Turn {
       public:
-        // `owner` tells those who take turns apart; it is never looked into.
-        explicit Turn(const void * owner) : owner_(owner) {
+        explicit Turn(const Owner & owner) : owner_(&owner) {
             ComputeGate::one().enter();
             start_s_ = now_s();
         }
@@ -26,7 +34,7 @@ class ComputeGate {
         Turn & operator=(const Turn &) = delete;
 
       private:
-        const void * owner_;
+        const Owner * owner_;
         double start_s_ = 0;
     };
 
@@ -50,18 +58,18 @@ class ComputeGate {
 
     // How long the last turn of anybody but `owner` took, 0 if nobody else has taken one lately: what a step of the
     // owner's makes the others wait for.
-    static double others_turn_s(const void * owner) {
+    static double others_turn_s(const Owner & owner) {
         ComputeGate & gate = one();
         const std::lock_guard<std::mutex> lock(gate.mutex_);
-        const Taken & taken = gate.last_.owner == owner ? gate.before_ : gate.last_;
+        const Taken & taken = gate.last_.owner == &owner ? gate.before_ : gate.last_;
         return taken.owner && now_s() - taken.end_s < k_lately_s ? taken.end_s - taken.start_s : 0;
     }
 
     // Whether anybody but `owner` has ended a turn after `since_s` (now_s).
-    static bool others_since(const void * owner, double since_s) {
+    static bool others_since(const Owner & owner, double since_s) {
         ComputeGate & gate = one();
         const std::lock_guard<std::mutex> lock(gate.mutex_);
-        const Taken & taken = gate.last_.owner == owner ? gate.before_ : gate.last_;
+        const Taken & taken = gate.last_.owner == &owner ? gate.before_ : gate.last_;
         return taken.owner && taken.end_s > since_s;
     }
 
@@ -69,7 +77,7 @@ class ComputeGate {
     static constexpr double k_lately_s = 0.5;
 
     struct Taken {
-        const void * owner = nullptr;
+        const Owner * owner = nullptr;
         double start_s = 0;
         double end_s = 0;
     };
@@ -119,6 +127,15 @@ class ComputeGate {
             last_ = taken;
         }
         let_next();
+    }
+
+    void forget(const Owner * owner) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        for (Taken * taken : { &last_, &before_ }) {
+            if (taken->owner == owner) {
+                *taken = {};
+            }
+        }
     }
 
     std::mutex mutex_;

@@ -49,7 +49,7 @@ Decoder::~Decoder() {
 void Decoder::warm_up(bool checked) {
     llama_token token = std::max(0, llama_vocab_bos(model_->vocab()));
     {
-        const ComputeGate::Turn turn(this);
+        const ComputeGate::Turn turn(turns_);
         // First on this thread alone: what a malformed model trips is then an exception.
         std::optional<AssertsThrow> asserts_throw;
         if (!checked) {

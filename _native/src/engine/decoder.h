@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/admission.h"
+#include "engine/compute_gate.h"
 #include "engine/context.h"
 #include "engine/slot_memory.h"
 #include "engine/thread_team.h"
@@ -167,6 +168,7 @@ class Decoder {
     llama_batch batch_;
     std::vector<Request *> in_batch_;
     BatchWatch watch_;
+    ComputeGate::Owner turns_;
     mutable std::atomic<bool> aborted_{ false }; // the running step, by the abort callback
 
     DecoderStats & stats_;

@@ -266,7 +266,7 @@ int32_t Decoder::decode(std::vector<Item> & items) {
 
     requests_.enter_batch(in_batch_, watch_);
     llama_context * ctx = context_.llama.get();
-    const auto [result, seconds] = timed_step(ctx, this, aborted_, [&] { return llama_decode(ctx, batch_); });
+    const auto [result, seconds] = timed_step(ctx, turns_, aborted_, [&] { return llama_decode(ctx, batch_); });
     requests_.leave_batch(in_batch_);
     ++n_steps_;
     stats_.n_steps.fetch_add(1, std::memory_order_relaxed);

@@ -141,7 +141,7 @@ bool Embedder::open() {
 void Embedder::warm_up() {
     llama_context * ctx = context_.llama.get();
     {
-        const ComputeGate::Turn turn(this);
+        const ComputeGate::Turn turn(turns_);
         const AssertsThrow asserts_throw;
         llama_set_n_threads(ctx, 1, 1);
         llama_token token = std::max(0, llama_vocab_bos(model_->vocab()));
@@ -211,7 +211,7 @@ void Embedder::step() {
 }
 
 int32_t Embedder::n_step_tokens() const {
-    const double others_s = ComputeGate::others_turn_s(this);
+    const double others_s = ComputeGate::others_turn_s(turns_);
     if (others_s <= 0) {
         return n_pack_;
     }
@@ -332,7 +332,7 @@ int32_t Embedder::decode(std::vector<Item> & items) {
     }
 
     requests_.enter_batch(in_batch_, watch_);
-    const auto [result, seconds] = timed_step(ctx, this, aborted_, [&] {
+    const auto [result, seconds] = timed_step(ctx, turns_, aborted_, [&] {
         return llama_model_has_encoder(model_->weights()) ? llama_encode(ctx, batch_) : llama_decode(ctx, batch_);
     });
     requests_.leave_batch(in_batch_);

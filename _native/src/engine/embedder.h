@@ -4,6 +4,7 @@
 
 #include "embedding/packing.h"
 #include "embedding/traits.h"
+#include "engine/compute_gate.h"
 #include "engine/context.h"
 #include "request/requests.h"
 
@@ -97,6 +98,7 @@ class Embedder {
     std::vector<Request *> in_batch_;
     BatchWatch watch_;
     double deadline_s_ = 0; // when the last of the batch's requests times out; 0: never
+    ComputeGate::Owner turns_;
     mutable std::atomic<bool> aborted_{ false };
     double token_s_ = 0; // what a token costs; 0 while unknown
     uint64_t n_steps_ = 0;

@@ -1,4 +1,3 @@
-#include "engine/compute_gate.h"
 #include "engine/thread_team.h"
 #include "model/model.h"
 #include "testing/check.h"
@@ -47,32 +46,6 @@ TEST(several_threads_share_it) {
         }
     });
     CHECK(who[0] != who[1]);
-}
-
-TEST(a_short_turn_is_had_only_while_nobody_computes) {
-    const int somebody = 0;
-    {
-        const ComputeGate::Turn turn(&somebody);
-        const ComputeGate::ShortTurn refused;
-        CHECK(!refused.is_had());
-    }
-    std::thread waits;
-    std::atomic<bool> is_its_turn{ false };
-    {
-        const ComputeGate::ShortTurn first;
-        CHECK(first.is_had());
-        const ComputeGate::ShortTurn second;
-        CHECK(!second.is_had());
-        waits = std::thread([&] {
-            const ComputeGate::Turn turn(&is_its_turn);
-            is_its_turn = true;
-        });
-        CHECK(!is_its_turn);
-    }
-    waits.join(); // it got its turn
-    CHECK(is_its_turn);
-    const ComputeGate::ShortTurn again;
-    CHECK(again.is_had());
 }
 
 TEST_MAIN

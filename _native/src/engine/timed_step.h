@@ -18,9 +18,9 @@ struct TimedStep {
 };
 
 // `compute` calls llama_decode or llama_encode on `ctx`. `aborted` is set by the context's abort callback: what upstream
-// logs of such a step is no error. `owner` as for ComputeGate::Turn.
+// logs of such a step is no error.
 template <typename F>
-TimedStep timed_step(llama_context * ctx, const void * owner, std::atomic<bool> & aborted, const F & compute) {
+TimedStep timed_step(llama_context * ctx, const ComputeGate::Owner & owner, std::atomic<bool> & aborted, const F & compute) {
     TimedStep step = { 0, 0 };
     aborted.store(false, std::memory_order_relaxed);
     try {

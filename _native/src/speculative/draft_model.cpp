@@ -146,7 +146,7 @@ bool DraftModel::decode(std::vector<Draft> & drafts) {
         }
     }
     llama_context * ctx = context_.llama.get();
-    const auto [result, seconds] = timed_step(ctx, this, aborted_, [&] { return llama_decode(ctx, batch_); });
+    const auto [result, seconds] = timed_step(ctx, turns_, aborted_, [&] { return llama_decode(ctx, batch_); });
     if (result != 0) {
         for (const auto & draft : drafts) {
             llama_memory_seq_rm(llama_get_memory(ctx), draft.wish->slot, -1, -1);

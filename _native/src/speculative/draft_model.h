@@ -1,6 +1,7 @@
 // A smaller model of the same vocabulary that guesses what the large one will say.
 #pragma once
 
+#include "engine/compute_gate.h"
 #include "engine/context.h"
 #include "model/model.h"
 #include "speculative/guessing_model.h"
@@ -49,6 +50,7 @@ class DraftModel final : public GuessingModel {
     const std::atomic<bool> & closing_;
     std::vector<Tokens> computed_; // by slot
     llama_batch batch_;
+    ComputeGate::Owner turns_;
     std::atomic<bool> aborted_{ false };
 };
 

@@ -56,7 +56,7 @@ void NextHeads::follow(const llama_batch & batch) {
         rows_.add(batch.token[i], batch.pos[i], slot, false);
     }
     bool done = false;
-    timed_step(context_.llama.get(), this, aborted_, [&] {
+    timed_step(context_.llama.get(), turns_, aborted_, [&] {
         const AssertsThrow asserts_throw;
         done = common_speculative_process(heads_.get(), rows_);
         return done ? 0 : 1;
@@ -82,7 +82,7 @@ void NextHeads::guess(std::vector<Wish> & wishes) {
     if (n_asked == 0 || closing_.load(std::memory_order_relaxed)) {
         return;
     }
-    const auto [result, seconds] = timed_step(context_.llama.get(), this, aborted_, [&] {
+    const auto [result, seconds] = timed_step(context_.llama.get(), turns_, aborted_, [&] {
         const AssertsThrow asserts_throw;
         common_speculative_draft(heads_.get());
         return 0;

@@ -1,6 +1,7 @@
 // Heads of the model itself that guess its next tokens (multi-token prediction), by upstream's "draft-mtp".
 #pragma once
 
+#include "engine/compute_gate.h"
 #include "engine/context.h"
 #include "model/model.h"
 #include "speculative/guessing_model.h"
@@ -38,6 +39,7 @@ class NextHeads final : public GuessingModel {
     common_batch rows_; // of the model's own step
     std::vector<bool> has_guessed_; // by slot: upstream counts nothing before
     const std::atomic<bool> & closing_;
+    ComputeGate::Owner turns_;
     std::atomic<bool> aborted_{ false };
 };
 

@@ -241,10 +241,10 @@ double EngineRig::step(llama_context * ctx) {
         }
     };
     const double cpu_s = thread_cpu_s();
-    const auto [result, seconds] = timed_step(ctx, this, aborted_, [&] { return llama_decode(ctx, batch_); });
+    const auto [result, seconds] = timed_step(ctx, turns_, aborted_, [&] { return llama_decode(ctx, batch_); });
     batch_.n_tokens = 0;
     stop_if(closing_, "closed");
-    stop_if(ComputeGate::others_since(this, start_s_), "another engine of this process computed at the same time");
+    stop_if(ComputeGate::others_since(turns_, start_s_), "another engine of this process computed at the same time");
     step_s_ += seconds;
     step_cpu_s_ = cpu_s < 0 || uses_device(config_) ? -1 : step_cpu_s_ + thread_cpu_s() - cpu_s;
     return result == 0 ? seconds : -1;

@@ -1,6 +1,7 @@
 // The rig of an engine that loads: steps of its model in small contexts of their own.
 #pragma once
 
+#include "engine/compute_gate.h"
 #include "engine/context.h"
 #include "tune/search.h"
 
@@ -66,6 +67,7 @@ class EngineRig : public Rig {
     bool checked_ = false;
     double step_s_ = 0;     // in steps, of this thread: by the clock,
     double step_cpu_s_ = 0; // and by what it had of a core
+    ComputeGate::Owner turns_;
     std::atomic<bool> aborted_{ false };
     // Before the contexts, which compute on them until they are freed.
     std::map<std::pair<int32_t, int32_t>, std::shared_ptr<ggml_threadpool>> pools_;

@@ -137,9 +137,10 @@ TEST(closing_ends_it_within_a_step) {
 
 TEST(others_who_compute_end_it) {
     std::atomic<bool> over{ false };
+    const la::ComputeGate::Owner somebody;
     std::thread other([&] {
         while (!over) {
-            const la::ComputeGate::Turn turn(&over);
+            const la::ComputeGate::Turn turn(somebody);
         }
     });
     const auto tuned = tune(model(), EngineConfig(params_of(600)), 0, k_open);
