@@ -150,8 +150,10 @@ class Registry:
         # Not even "*" answers to it.
         self._deleted.add(name)
         if model not in self._names.values():
-            await model.unload()
-            await model.close()
+            # It has no name any more: whoever gave up here would leave it loaded for good.
+            with anyio.CancelScope(shield=True):
+                await model.unload()
+                await model.close()
             self._n_bytes.pop(model, None)
             if model in self._models:
                 self._models.remove(model)

@@ -31,6 +31,7 @@ __all__ = ["Tuned", "granted_s", "look_up", "report", "rows"]
 
 _OVERRIDE = "LLAMA_ASYNC_TUNE"
 _FORMAT = 1
+_MOST_SECONDS = 1e11  # of a date
 
 # Of a model's file: its metadata and, of small models, the types of its tensors. With the size it tells models apart as
 # far as speed goes.
@@ -262,9 +263,10 @@ def _is_entry(entry: Any) -> bool:
     return (
         entry["format"] == _FORMAT
         and isinstance(entry["model"], str)
-        and isinstance(entry["options"], dict)
         and isinstance(entry["machine"], dict)
         and all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+        and 0 <= entry["when"] < _MOST_SECONDS
+        and all(isinstance(value, (int, float)) for value in entry["options"].values())
         and isinstance(measured["busy"], bool)
         and isinstance(measured["unmeasured"], dict)
         and all(_is_comparison(comparison) for comparison in measured["measured"])

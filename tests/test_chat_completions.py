@@ -202,6 +202,14 @@ async def test_logprobs_without_alternatives(shared_client: AsyncLlama) -> None:
     assert [entry.top_logprobs for entry in logprobs.content] == [[], []]
 
 
+async def test_a_bias_does_not_bring_back_what_ignore_eos_forbids(shared_client: AsyncLlama) -> None:
+    completion = await shared_client.chat.completions.create(
+        model="default", messages=QUESTION, max_tokens=8, temperature=0.8, seed=1, logit_bias={"2": 100},
+        extra_body={"ignore_eos": True},
+    )  # fmt: skip
+    assert completion.choices[0].finish_reason == "length"
+
+
 async def test_logit_bias_forbids_a_token(shared_client: AsyncLlama) -> None:
     async def ask(**options: Any) -> ChatCompletion:
         return await shared_client.chat.completions.create(

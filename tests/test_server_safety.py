@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from serving import Running, read_all, serving
+from serving import Running, read_all, read_until, serving, until
 from support import QUESTION
 
 from llama_async import OptionError
@@ -200,6 +201,53 @@ def test_an_endless_head_is_cut(server: Running) -> None:
         except (ConnectionResetError, BrokenPipeError):
             return
     assert reply == b"" or reply.startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_endless_head_behind_a_running_answer_is_cut(server: Running) -> None:
+    body = {**BODY, "stream": True, "max_tokens": 800, "ignore_eos": True}
+    with server.send("/v1/chat/completions", body, headers="authorization: Bearer first-key\r\n") as connection:
+        assert b"200 OK" in connection.recv(65536)
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n")
+        lines = b"".join(b"x-%d: %s\r\n" % (index, b"a" * 50) for index in range(400_000))
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(lines)
+    until(server.is_idle, timeout_s=5)
+
+
+def test_a_client_that_has_asked_again_and_goes_is_seen(server: Running) -> None:
+    body = {**BODY, "max_tokens": 800, "ignore_eos": True}
+    connection = server.send("/v1/chat/completions", body, headers="authorization: Bearer first-key\r\n")
+    until(lambda: not server.is_idle())
+    connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    connection.close()
+    assert until(server.is_idle, timeout_s=5) < 2
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_upgrade_that_is_not_taken_leaves_the_request(server: Running, apart: bool) -> None:
+    """As Java's client offers HTTP/2. A body that looks like a request is a body."""
+    upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    with server.connect() as connection:
+        for content in ("a", "GET /health HTTP/1.1\r\n\r\n"):
+            body = json.dumps({"content": content}).encode()
+            head = HEAD.format(len(body)).replace("content-length", upgrade + "content-length").encode()
+            connection.sendall(head if apart else head + body)
+            if apart:
+                time.sleep(0.05)
+                connection.sendall(body)
+            reply = read_until(connection, b"]}")
+            assert reply.startswith(b"HTTP/1.1 200 ")
+            assert reply.count(b"HTTP/1.1 ") == 1
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_large_body_with_a_wrong_key_is_told_so(model_path: Path) -> None:
+    with serving(model_path, api_keys=["right"]) as running:
+        wrong = {"authorization": "Bearer wrong"}
+        for _ in range(3):
+            reply = httpx.post(f"{running.url}/v1/tokenize", json={"content": "a" * 6_000_000}, headers=wrong)
+            assert reply.status_code == 401
 
 
 def test_requests_beyond_the_limit(server: Running, http: httpx.Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from llama_async import AsyncLlama, OptionError
 from llama_async._options import ModelOptions
 from llama_async.server import ServerSettings, load_settings
-from llama_async.server._settings import client_options
+from llama_async.server._settings import _from_file, client_options
 
 FILE = """
 host = "0.0.0.0"
@@ -125,3 +125,22 @@ def test_measuring_is_granted_by_a_file(tmp_path: Path) -> None:
     options = client_options(load_settings(path, environment={}))
     assert options["tune"] is False
     assert options["poll"] == 7
+
+
+def test_paths_of_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(
+        'store = "kept.db"\ndraft_model = "small.gguf"\n[models.a]\npath = "a.gguf"\ndraft_model = "b.gguf"\n'
+    )
+    values = _from_file(file)
+    assert values["store"] == str(tmp_path / "kept.db")
+    assert values["draft_model"] == str(tmp_path / "small.gguf")
+    assert values["models"]["a"] == {"path": str(tmp_path / "a.gguf"), "draft_model": str(tmp_path / "b.gguf")}
+
+
+@pytest.mark.parametrize("source", ["file", "environment"])
+def test_an_empty_store_is_none(tmp_path: Path, source: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('model = "a.gguf"\n' + ('store = ""\n' if source == "file" else ""))
+    environment = {"LLAMA_ASYNC_SERVER_STORE": ""} if source == "environment" else {}
+    assert load_settings(file, environment=environment).store is None

@@ -18,7 +18,7 @@ from llama_async import AsyncLlama
 from llama_async._errors import OptionError
 from llama_async._wire import error_reply
 
-from ._endpoint import Endpoint, send_reply
+from ._endpoint import Endpoint, discard_body, send_reply
 from ._guard import Guard
 from ._metrics import CONTENT_TYPE, Latencies, Metrics
 from ._openapi import document
@@ -191,6 +191,7 @@ class _Gate:
         method = scope["method"]
         refusal = self._guard.refusal(method, dict(scope["headers"]), is_open=path in _OPEN)
         if refusal is not None:
+            await discard_body(scope, receive, self._application.settings.max_body_bytes)
             status_code, headers, body = error_reply(refusal)
             await send_reply(send, status_code, {**headers, "connection": "close"}, body)
             return

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ._metrics import Latencies
     from ._settings import AppSettings
 
-__all__ = ["WRITE", "Endpoint", "send_reply"]
+__all__ = ["WRITE", "Endpoint", "discard_body", "send_reply"]
 
 # The ASGI extension by which a server lets events be written without a task's being woken: a function that takes a
 # part of a body whose head was sent, and returns whether it wrote it. Nothing between it and here may change bodies.
@@ -56,6 +56,8 @@ _STREAM_HEADERS = {
 }
 # A body that is this many times too long is not read to its end before it is refused.
 _READ_ON = 4
+# Nor for longer than this, where nobody wants it.
+_DISCARD_S = 5
 _SCHEMA_PARAMETERS = ("tools", "response_format", "functions", "grammar", "json_schema")
 
 
@@ -92,10 +94,10 @@ class Endpoint:
             return
         exchange = _Exchange(self, scope, receive, send)
         if self.is_closed:
-            await exchange.refuse(_stopping())
+            await exchange.refuse_unread(_stopping())
         elif len(self._exchanges) >= self.settings.max_requests:
             limit = self.settings.max_requests
-            await exchange.refuse(too_many(f"{limit} requests are in flight, which is the limit (max_requests)"))
+            await exchange.refuse_unread(too_many(f"{limit} requests are in flight, which is the limit (max_requests)"))
         else:
             self._exchanges.add(exchange)
             try:
@@ -186,6 +188,11 @@ class _Exchange:
         status_code, headers, body = error_reply(error)
         await send_reply(self._send, status_code, {**headers, "connection": "close"}, body)
 
+    async def refuse_unread(self, error: OpenAIError) -> None:
+        """Answer with an error before the body was read."""
+        await discard_body(self._scope, self._receive, self._settings.max_body_bytes)
+        await self.refuse(error)
+
     async def _fail(self, error: OpenAIError) -> None:
         """Answer with an error in whichever form is still possible."""
         # A client that does not read must not keep it waiting.
@@ -212,10 +219,14 @@ class _Exchange:
                     _log.warning("a client has read nothing for %.0f s: its stream is ended", silence_s)
                     self._work.cancel()
             elif silence_s >= settings.keep_alive_s:
-                # Nobody else sends now: there is nothing to send.
-                if not self._head_sent:
-                    await self._head(200, _STREAM_HEADERS)
-                await self._body_part(_COMMENT, more=True)
+                # Nobody else sends now: there is nothing to send. Nor would anybody see that this waits for the client.
+                with anyio.move_on_after(settings.write_timeout_s) as sending:
+                    if not self._head_sent:
+                        await self._head(200, _STREAM_HEADERS)
+                    await self._body_part(_COMMENT, more=True)
+                if sending.cancelled_caught:
+                    _log.warning("a client has read nothing for %.0f s: its stream is ended", settings.write_timeout_s)
+                    self._work.cancel()
 
     # -- the request
 
@@ -337,6 +348,22 @@ class _Exchange:
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
         finally:
             self._sending = False
+
+
+async def discard_body(scope: Scope, receive: Receive, max_body_bytes: int) -> None:
+    """Read a body that nobody wants, within limits: a connection closed before is reset, and the reply is lost."""
+    headers = dict(scope["headers"])
+    declared = headers.get(b"content-length", b"")
+    limit = _READ_ON * max_body_bytes
+    if b"expect" in headers or (declared.isdigit() and int(declared[:20]) > limit):
+        return
+    n_bytes = 0
+    with anyio.move_on_after(_DISCARD_S):
+        while n_bytes <= limit:
+            message = await receive()
+            n_bytes += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return
 
 
 def _too_long(limit: int) -> APIStatusError:

@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,15 @@ __all__ = ["Server", "run"]
 
 _log = logging.getLogger("llama_async.server")
 
+try:
+    import httptools
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ImportError:
+    _OVER_HTTPTOOLS = False
+else:
+    _OVER_HTTPTOOLS = AutoHTTPProtocol is HttpToolsProtocol
+
+_FRAMING = (b"content-length", b"transfer-encoding")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _MOST_HEAD_BYTES = 64 << 10
@@ -185,6 +195,11 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
     class Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # (one of two, by what is installed)
         _head_timer: asyncio.TimerHandle | None = None
         _n_head_bytes = 0
+        _data = b""  # what is being parsed
+        _moved = False  # whether that ends a head, or has some of a body
+        _in_head = False  # whether it ends within one
+        _skips = False  # what is being parsed stands for a head that was read before
+        _running: Any = None  # the exchange that is answered; `cycle` is the one that is read
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -193,21 +208,87 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
             # Only the protocol over httptools calls it; over h11 every event goes through ASGI.
             cycle.scope["extensions"] = {WRITE: _writer(cycle)}
+            self._running = cycle
             super()._start_asgi_task(cycle, app)
 
         def data_received(self, data: bytes) -> None:
+            self._data, self._moved = data, False
             super().data_received(data)
-            if self.cycle is not None and not self.cycle.response_complete:
+            self._data = b""
+            answering = self.cycle is not None and not self.cycle.response_complete
+            if self._moved or (answering and not _OVER_HTTPTOOLS):
                 self._forget_head()
                 return
-            self._expect_head()
+            # Of another request's head, sent before the reply to the last one, as well; or of what follows a body.
+            if self._in_head or not answering:
+                self._expect_head()
             self._n_head_bytes += len(data)
             if self._n_head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("The request's head is too long.")
+                if answering:
+                    self.transport.abort()
+                else:
+                    self.send_400_response("The request's head is too long.")
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._forget_head()
             super().connection_lost(exc)
+            # Not the one that is read, where a client sends requests ahead.
+            if self._running is not None and not self._running.response_complete:
+                self._running.disconnected = True
+                self._running.message_event.set()
+
+        # The parser's events, of httptools.
+
+        def on_message_begin(self) -> None:
+            if not self._skips:
+                self._in_head = True
+                super().on_message_begin()
+
+        def on_url(self, url: bytes) -> None:
+            if not self._skips:
+                super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if not self._skips:
+                super().on_header(name, value)
+
+        def on_headers_complete(self) -> None:
+            if self._skips:
+                return
+            self._moved, self._in_head = True, False
+            super().on_headers_complete()
+            if len(self.pipeline) == 1:
+                # uvicorn reads no more now, and would not see the client go.
+                self.flow.resume_reading()
+
+        def on_body(self, body: bytes) -> None:
+            self._moved = True
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self._moved = True
+            super().on_message_complete()
+
+        def _unsupported_upgrade_warning(self) -> None:
+            """Go on as if no upgrade had been offered. The parser takes what follows the head for another protocol's.
+
+            Java's client offers HTTP/2 with every request, for one.
+            """
+            stopped = sys.exc_info()[1]
+            if not _OVER_HTTPTOOLS or not isinstance(stopped, httptools.HttpParserUpgrade):
+                return  # h11 goes on by itself
+            rest = self._data[stopped.args[0] :]
+            framing = [b": ".join(header) for header in self.headers if header[0] in _FRAMING]
+            self.cycle.more_body = True
+            self.parser = httptools.HttpRequestParser(self)
+            try:
+                self._skips = True
+                self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
+                self._skips = False
+                if rest:
+                    super().data_received(rest)
+            except httptools.HttpParserError:
+                self.transport.abort()
 
         def _expect_head(self) -> None:
             if self._head_timer is None:

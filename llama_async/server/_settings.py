@@ -195,6 +195,8 @@ def load_settings(
         if "models" in values:
             given.pop("model", None)
         given = _merged(given, values)
+    if given.get("store") == "":
+        given["store"] = None  # TOML has no word for nothing, nor has the environment
     try:
         settings: ServerSettings = ServerSettings.model_validate(given)
     except ValidationError as error:
@@ -213,13 +215,18 @@ def _from_file(file: Path) -> dict[str, Any]:
     def located(path: object) -> object:
         return str(directory / path) if isinstance(path, str) else path
 
-    for name in ("model", "api_key_file"):
-        if name in values:
+    for name in ("model", "draft_model", "api_key_file", "store"):
+        if values.get(name) not in (None, "", ":memory:"):
             values[name] = located(values[name])
     models = values.get("models")
     if isinstance(models, dict):
         for name, model in models.items():
-            models[name] = {**model, "path": located(model.get("path"))} if isinstance(model, dict) else located(model)
+            if not isinstance(model, dict):
+                models[name] = located(model)
+                continue
+            models[name] = {**model, "path": located(model.get("path"))}
+            if "draft_model" in model:
+                models[name]["draft_model"] = located(model["draft_model"])
     return values
 
 

@@ -44,6 +44,20 @@ static bool is_number(std::string_view text) {
     return at == text.size();
 }
 
+// Whether more text can make it a number.
+static bool begins_number(const std::string & text) {
+    return is_number(text) || is_number(text + "0");
+}
+
+static bool begins_word(const std::string & text) {
+    for (const std::string_view word : { "true", "false", "null" }) {
+        if (word.substr(0, text.size()) == text) {
+            return true;
+        }
+    }
+    return begins_number(text);
+}
+
 bool JsonRun::begin_value(char c) {
     if (c == '{' || c == '[') {
         open_.push_back(c);
@@ -96,7 +110,7 @@ bool JsonRun::push(char c) {
         case State::word:
             if (is_digit(c) || (c >= 'a' && c <= 'z') || c == 'E' || c == '+' || c == '-' || c == '.') {
                 word_ += c;
-                return true;
+                return begins_word(word_);
             }
             if (word_ != "true" && word_ != "false" && word_ != "null" && !is_number(word_)) {
                 return false;

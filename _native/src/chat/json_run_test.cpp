@@ -82,6 +82,16 @@ TEST(what_is_taken_whole_is_what_a_parser_takes) {
     CHECK(n_right > k_texts_tried / 20 && n_right < k_texts_tried);
 }
 
+// What was handed out cannot be taken back.
+TEST(a_word_is_taken_only_as_far_as_it_may_be_one) {
+    for (const auto & [right, wrong] : { std::pair("12", 'a'), { "tru", 'f' }, { "-", 'e' }, { "1.5e+", '.' }, { "0", '1' },
+                                         { "nul", '1' }, { "1.", 'e' } }) {
+        JsonRun run;
+        CHECK(run.push_open(std::string("{\"n\":") + right));
+        CHECK(!run.push(wrong));
+    }
+}
+
 TEST(half_an_escape_is_not_settled) {
     JsonRun run;
     CHECK(run.push_open("{\"a\": \"x") && run.settled());

@@ -183,6 +183,9 @@ void Decoder::compute(std::vector<Item> items) {
     }
     if (items.size() == 1) {
         auto & slot = slots_[items[0].slot];
+        if (!slot.sequence) {
+            return; // with its state it has lost its request
+        }
         const auto request = slot.sequence->request;
         drop(request, LA_ERR_INTERNAL, "llama_decode failed with " + std::to_string(result));
         memory_.clear(items[0].slot);
@@ -294,6 +297,10 @@ void Decoder::restore(const std::vector<Item> & items) {
     for (const auto & item : items) {
         const auto & slot = slots_[item.slot];
         if (memory_.cut(item.slot, n_computed(slot))) {
+            continue;
+        }
+        if (!slot.sequence) { // another choice of its request has lost its state, too
+            memory_.clear(item.slot);
             continue;
         }
         const auto request = slot.sequence->request;

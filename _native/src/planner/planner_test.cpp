@@ -34,6 +34,14 @@ TEST(equal_prompts_get_equal_parts) {
            std::map<int, int>{ { 0, 100 }, { 1, 100 }, { 2, 100 } }));
 }
 
+// Different parts would be a graph each.
+TEST(what_does_not_divide_is_left_over) {
+    CHECK((as_map(plan_step({ { 0, 500 }, { 1, 500 }, { 2, 500 } }, 512, 64)) ==
+           std::map<int, int>{ { 0, 21 }, { 1, 21 }, { 2, 21 } }));
+    CHECK((as_map(plan_step({ { 0, 500 }, { 1, 10 }, { 2, 500 }, { 3, 500 } }, 512, 75)) ==
+           std::map<int, int>{ { 0, 21 }, { 1, 10 }, { 2, 21 }, { 3, 21 } }));
+}
+
 TEST(the_batch_is_never_exceeded) {
     for (int n_batch = 4; n_batch < 40; ++n_batch) {
         int n = 0;

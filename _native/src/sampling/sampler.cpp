@@ -63,6 +63,20 @@ void require(bool ok, const char * param, double value, const char * limits) {
 
 } // namespace
 
+// One entry a token: of several upstream applies the first alone where the candidates are not the whole vocabulary.
+static void add_up(std::vector<llama_logit_bias> & biases) {
+    std::stable_sort(biases.begin(), biases.end(), [](const auto & a, const auto & b) { return a.token < b.token; });
+    size_t n = 0;
+    for (const auto & bias : biases) {
+        if (n > 0 && biases[n - 1].token == bias.token) {
+            biases[n - 1].bias += bias.bias;
+        } else {
+            biases[n++] = bias;
+        }
+    }
+    biases.resize(n);
+}
+
 SamplingSpec::SamplingSpec(const la_sampling & s) : raw(s) {
     require(std::isfinite(s.temperature) && s.temperature <= 100, "temperature", s.temperature, "finite, at most 100");
     require(std::isfinite(s.dynatemp_range) && s.dynatemp_range >= 0, "dynatemp_range", s.dynatemp_range, "at least 0");
@@ -171,6 +185,12 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constrain
             }
         }
     }
+    int32_t n_suppressed = 0; // by the model itself; upstream's chain does the same
+    const llama_token * suppressed = llama_vocab_get_suppress_tokens(model.vocab(), &n_suppressed);
+    for (int32_t i = 0; i < n_suppressed; ++i) {
+        p.logit_bias.push_back({ suppressed[i], -INFINITY });
+    }
+    add_up(p.logit_bias);
     const bool infill = std::find(p.samplers.begin(), p.samplers.end(), COMMON_SAMPLER_TYPE_INFILL) != p.samplers.end();
     if (infill && llama_vocab_eot(model.vocab()) < 0 && llama_vocab_eos(model.vocab()) < 0) {
         throw Error(LA_ERR_INVALID, "samplers has infill, but the model has no end-of-turn token", "samplers");
@@ -187,11 +207,6 @@ Sampler::Sampler(const Model & model, const SamplingSpec & spec, const Constrain
               p.xtc_probability == 0 && p.typ_p == 1 && p.adaptive_target < 0 && spec.samplers.empty();
     if (greedy_) {
         biases_ = p.logit_bias;
-        int32_t n_suppressed = 0; // by the model itself; upstream's chain does the same
-        const llama_token * suppressed = llama_vocab_get_suppress_tokens(model.vocab(), &n_suppressed);
-        for (int32_t i = 0; i < n_suppressed; ++i) {
-            biases_.push_back({ suppressed[i], -INFINITY });
-        }
         return;
     }
     if (p.temp <= 0 && p.dynatemp_range == 0 && spec.samplers.empty()) {

@@ -91,7 +91,9 @@ void GuessPace::allot(std::vector<Guessable> & guessables, const std::vector<int
     const double plain_s = outlook(guessables, tried_).seconds;
     const bool known = std::all_of(graphs_.begin(), graphs_.end(), [&](StepGraph graph) { return prices_.knows(graph); });
     // Both prices change with the depth of the context: a plain step now and then keeps them comparable.
-    if (!known || plain_s <= 0 || guessing_[slots.size()].n_since_plain >= guessing_[slots.size()].n_between_plain) {
+    const bool can_be_plain = std::all_of(guessables.begin(), guessables.end(), [](const auto & one) { return one.adaptive; });
+    const auto & guessing = guessing_[slots.size()];
+    if (!known || plain_s <= 0 || (can_be_plain && guessing.n_since_plain >= guessing.n_between_plain)) {
         return;
     }
     by_chance_.resize(guessables.size());
