@@ -85,6 +85,21 @@ async def test_hot_arguments_match_their_schema(client: AsyncLlama) -> None:
         jsonschema.validate(json.loads(arguments[name], parse_float=Decimal), EXACT)
 
 
+async def test_a_call_that_nothing_announces_matches_its_schema(client: AsyncLlama) -> None:
+    """Llama 3's is JSON behind any text. The model's words are random, so its call is begun for it."""
+    extra = {"chat_template": template("meta-llama-Llama-3.1-8B-Instruct")}
+    free = await client.chat.completions.create(**{**HOT, "max_tokens": 20}, seed=1, extra_body=extra)
+    assert free.choices[0].message.content
+    assert not free.choices[0].message.tool_calls
+    begun = [*HOT["messages"], {"role": "assistant", "content": '{"name": "order_drink"'}]
+    completion = await client.chat.completions.create(**{**HOT, "messages": begun}, seed=1, extra_body=extra)
+    (call,) = completion.choices[0].message.tool_calls or ()
+    assert call.type == "function"
+    assert call.id
+    assert call.function.name == "order_drink"
+    jsonschema.validate(json.loads(call.function.arguments, parse_float=Decimal), EXACT)
+
+
 async def test_a_family_that_cannot_keep_to_a_schema_refuses_strict(client: AsyncLlama) -> None:
     with pytest.raises(BadRequestError, match="order_drink is strict") as caught:
         await client.chat.completions.create(**HOT, extra_body={"chat_template": template("google-gemma-4-31B-it")})

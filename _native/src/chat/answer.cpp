@@ -138,9 +138,10 @@ AnswerParser::AnswerParser(AnswerFormatPtr format, MakeId make_id)
       make_id_(make_id ? std::move(make_id) : random_id),
       marks_(marks_of(format_->parser.parser)) {
     if (format_->parser.is_continuation) {
-        // What the message has already is not said again.
+        // What the message has already is not said again; but a call that it has begun is handed out whole.
         common_chat_msg start;
         if (parse(raw_, false, start)) {
+            start.tool_calls.clear();
             sent_ = std::move(start);
             n_before_ = sent_.reasoning_content.size();
         }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "chat/argument_order.h"
 #include "chat/argument_values.h"
+#include "chat/recipients.h"
 #include "chat/saved_parser.h"
 #include "chat/schema.h"
 
@@ -41,6 +42,14 @@ class Enforcer {
           values_(parser_, std::any_of(arguments.begin(), arguments.end(), [](const auto & one) { return one.strict; })) {}
 
     void run() {
+        if (params_.grammar.empty() && !look_for_calls()) {
+            for (size_t i = 0; i < tools_.size() && i < arguments_.size(); ++i) {
+                if (arguments_[i].strict) {
+                    refuse(tools_[i].name, " unless tool_choice is required; choose so, or leave strict out");
+                }
+            }
+            return;
+        }
         const bool tagged = parser_.any(parser_.root(), [&](Id at) { return parser_.is_tag(at, Tags::TOOL_ARG); });
         std::map<std::string, Id> places;
         parser_.walk(parser_.root(), [&](Id at) {
@@ -68,6 +77,22 @@ class Enforcer {
     }
 
   private:
+    // Where nothing announces calls (Llama 3.x), upstream reads free text up to the first brace and has no grammar. Here the
+    // text ends where a call of one of the tools begins, so the whole answer can have one, which is no lazy one.
+    bool look_for_calls() {
+        const auto marks = bare_call_marks(tools_);
+        bool found = false;
+        parser_.walk(parser_.root(), [&](Id at) {
+            if (parser_.is(at, "until") && parser_.node(at)["delimiters"] == json::array({ "{" })) {
+                parser_.node(at)["delimiters"] = marks;
+                found = true;
+            }
+            return true;
+        });
+        params_.grammar_lazy = params_.grammar_lazy && !found;
+        changed_ = changed_ || found;
+        return found;
+    }
 
     // Where all arguments of the call are one JSON value.
     bool keep_whole(const common_chat_tool & tool, const Arguments & said, Id place) {
@@ -153,18 +178,10 @@ class Enforcer {
 
 void enforce_arguments(common_chat_params & params, const std::vector<common_chat_tool> & tools,
                        const std::vector<Arguments> & arguments, const std::string & rules) {
-    if (params.parser.empty() || tools.empty()) {
-        return;
-    }
-    if (!params.grammar.empty()) {
+    const bool strict = std::any_of(arguments.begin(), arguments.end(), [](const auto & one) { return one.strict; });
+    // Without a grammar, nothing announces calls: that is left so unless something has to be kept to.
+    if (!params.parser.empty() && !tools.empty() && (strict || !params.grammar.empty())) {
         Enforcer(params, tools, arguments, rules).run();
-        return;
-    }
-    // Calls that nothing announces cannot be constrained where they are free to come.
-    for (size_t i = 0; i < tools.size() && i < arguments.size(); ++i) {
-        if (arguments[i].strict) {
-            refuse(tools[i].name, " unless tool_choice is required; choose so, or leave strict out");
-        }
     }
 }
 

@@ -68,15 +68,23 @@ void call_by_recipient(common_chat_params & params, const common_chat_templates_
     params.grammar = build_grammar([&](const common_grammar_builder & builder) { parser.build_grammar(builder); });
 }
 
+std::vector<std::string> bare_call_marks(const std::vector<common_chat_tool> & tools) {
+    std::vector<std::string> marks;
+    for (const auto & tool : tools) {
+        for (const char * before : { "{\"name\": \"", "{\"name\":\"", "{\"type\": \"function\", \"name\": \"" }) {
+            marks.push_back(before + tool.name + "\"");
+        }
+    }
+    return marks;
+}
+
 std::vector<std::string> call_marks(const common_chat_params & params, const std::vector<common_chat_tool> & tools) {
     if (names_recipients(params)) {
         return marks_of_recipients(tools);
     }
     std::vector<std::string> marks;
-    if (params.grammar.empty()) { // Llama 3.x
-        for (const auto & tool : tools) {
-            marks.push_back("{\"name\": \"" + tool.name + "\"");
-        }
+    if (params.grammar.empty() || !params.grammar_lazy) { // nothing announces calls, or whatever does must come anyway
+        marks = bare_call_marks(tools);
     }
     for (const auto & trigger : params.grammar_triggers) {
         if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {

@@ -8,12 +8,10 @@
 #include "testing/answers.h"
 #include "testing/arguments.h"
 #include "testing/check.h"
+#include "testing/grammar_texts.h"
 #include "testing/messages.h"
 #include "testing/templates.h"
 #include "text/phases.h"
-
-#include "llama-grammar.h"
-#include "unicode.h"
 
 #include <nlohmann/json.hpp>
 
@@ -247,29 +245,13 @@ std::string difference(const Read & read, const common_chat_msg & message) {
     return trimmed(read.reasoning) == message.reasoning_content ? "" : "reasoning <" + read.reasoning + ">";
 }
 
-bool matches(const std::string & grammar, const std::string & text) {
-    const std::unique_ptr<llama_grammar, decltype(&llama_grammar_free_impl)> state(
-        llama_grammar_init_impl(nullptr, grammar.c_str(), "root", false, nullptr, 0, nullptr, 0), llama_grammar_free_impl);
-    if (!state) {
-        return false;
-    }
-    const auto & stacks = llama_grammar_get_stacks(state.get());
-    for (const uint32_t character : unicode_cpts_from_utf8(text)) {
-        llama_grammar_accept(state.get(), character);
-        if (stacks.empty()) {
-            return false;
-        }
-    }
-    return std::any_of(stacks.begin(), stacks.end(), [](const auto & stack) { return stack.empty(); });
-}
-
 // Whether the grammar lets the text come; a lazy one must have begun. The white space at the end is the template's.
 bool is_admitted(const Rendering & rendering, std::string text) {
     const auto & params = rendering.calls.params;
     const std::string grammar = tighten_json_rules(params.grammar);
     text.erase(text.find_last_not_of(" \t\r\n") + 1);
     if (grammar.empty() || !params.grammar_lazy) {
-        return !grammar.empty() && matches(grammar, rendering.begun + text);
+        return !grammar.empty() && la::testing::is_text_of(grammar, rendering.begun + text);
     }
     Trigger trigger(params.grammar_triggers);
     for (size_t at = 0; at < text.size(); ++at) {
@@ -278,7 +260,7 @@ bool is_admitted(const Rendering & rendering, std::string text) {
             seen += part.text;
         }
         if (!seen.empty()) {
-            return matches(grammar, seen + text.substr(at + 1));
+            return la::testing::is_text_of(grammar, seen + text.substr(at + 1));
         }
     }
     return false;
@@ -467,9 +449,9 @@ TEST(required_calls_come_without_a_text_before) {
         const std::string call = " to=functions.get_weather<|channel|>commentary json<|message|>{\"city\": \"Paris\"}";
         const std::string thought = "<|channel|>analysis<|message|>Well.<|end|><|start|>assistant";
         const std::string preamble = "<|channel|>commentary<|message|>Well.<|end|><|start|>assistant";
-        CHECK(matches(calls.params.grammar, begun + call));
-        CHECK(matches(calls.params.grammar, begun + thought + call));
-        CHECK(!matches(calls.params.grammar, begun + preamble + call));
+        CHECK(la::testing::is_text_of(calls.params.grammar, begun + call));
+        CHECK(la::testing::is_text_of(calls.params.grammar, begun + thought + call));
+        CHECK(!la::testing::is_text_of(calls.params.grammar, begun + preamble + call));
     }
 }
 

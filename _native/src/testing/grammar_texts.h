@@ -1,10 +1,12 @@
-// Random texts of a grammar.
+// Random texts of a grammar, and whether one is.
 #pragma once
 
 #include "../src/llama-grammar.h" // upstream's
+#include "../src/unicode.h"
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -145,5 +147,21 @@ class GrammarTexts {
     std::mt19937 random_;
     int n_steps_ = 0;
 };
+
+inline bool is_text_of(const std::string & grammar, const std::string & text) {
+    const std::unique_ptr<llama_grammar, decltype(&llama_grammar_free_impl)> state(
+        llama_grammar_init_impl(nullptr, grammar.c_str(), "root", false, nullptr, 0, nullptr, 0), llama_grammar_free_impl);
+    if (!state) {
+        return false;
+    }
+    const auto & stacks = llama_grammar_get_stacks(state.get());
+    for (const uint32_t character : unicode_cpts_from_utf8(text)) {
+        llama_grammar_accept(state.get(), character);
+        if (stacks.empty()) {
+            return false;
+        }
+    }
+    return std::any_of(stacks.begin(), stacks.end(), [](const auto & stack) { return stack.empty(); });
+}
 
 } // namespace la::testing
