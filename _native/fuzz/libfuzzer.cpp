@@ -42,6 +42,7 @@ extern "C" int LLVMFuzzerInitialize(int *, char ***) {
             }
             words << "\"\n";
         }
+        words.close(); // exit() ends no life of a local
         std::exit(0);
     }
     return 0;
