@@ -6,7 +6,6 @@
 #include "chat-peg-parser.h"
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <random>
 #include <set>
@@ -77,10 +76,15 @@ bool is_message(const common_peg_ast_node & node) {
     return false;
 }
 
+// Not by strchr, which finds a NUL, too.
+bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 // Nothing but control tokens' names, as <|end|>: a parser may well not mention those at the very end.
 bool is_marks(std::string_view text) {
     while (!text.empty()) {
-        if (std::strchr(" \t\r\n", text.front())) {
+        if (is_space(text.front())) {
             text.remove_prefix(1);
             continue;
         }
@@ -235,7 +239,7 @@ size_t AnswerParser::end_of_run() const {
             break;
         }
     }
-    while (end > n_sent_ && std::strchr(" \t\r\n", raw_[end - 1])) {
+    while (end > n_sent_ && is_space(raw_[end - 1])) {
         --end;
     }
     return end;
@@ -267,7 +271,7 @@ size_t AnswerParser::end_of_json(size_t end) {
 // After a parse of everything: would more of the text be more of the same?
 void AnswerParser::see_whether_running() {
     const bool any_mark = !marks_.empty() && marks_.front().empty();
-    if (any_mark || raw_.empty() || std::strchr(" \t\r\n", raw_.back())) {
+    if (any_mark || raw_.empty() || is_space(raw_.back())) {
         return;
     }
     if (!sent_.tool_calls.empty()) {
