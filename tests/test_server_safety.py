@@ -242,6 +242,18 @@ def test_an_upgrade_that_is_not_taken_leaves_the_request(server: Running, apart:
         assert read_all(connection).startswith(b"HTTP/1.1 200 ")
 
 
+def test_upgrades_that_come_together_leave_both_requests(server: Running) -> None:
+    upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    bodies = [json.dumps({"content": content}).encode() for content in ("a", "GET /health HTTP/1.1\r\n\r\n")]
+    heads = [HEAD.format(len(body)).replace("content-length", upgrade + "content-length").encode() for body in bodies]
+    with server.connect() as connection:
+        connection.sendall(heads[0] + bodies[0] + heads[1] + bodies[1])
+        replies = b""
+        while replies.count(b"]}") < 2 and (part := connection.recv(65536)):
+            replies += part
+    assert replies.count(b"HTTP/1.1 ") == replies.count(b"HTTP/1.1 200 ") == 2
+
+
 def test_a_large_body_with_a_wrong_key_is_told_so(model_path: Path) -> None:
     with serving(model_path, api_keys=["right"]) as running:
         wrong = {"authorization": "Bearer wrong"}

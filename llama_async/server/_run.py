@@ -277,7 +277,7 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
             stopped = sys.exc_info()[1]
             if not _OVER_HTTPTOOLS or not isinstance(stopped, httptools.HttpParserUpgrade):
                 return  # h11 goes on by itself
-            rest = self._data[stopped.args[0] :]
+            self._data = self._data[stopped.args[0] :]
             framing = [b": ".join(header) for header in self.headers if header[0] in _FRAMING]
             self.cycle.more_body = True
             self.parser = httptools.HttpRequestParser(self)
@@ -285,8 +285,8 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
                 self._skips = True
                 self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
                 self._skips = False
-                if rest:
-                    super().data_received(rest)
+                if self._data:
+                    super().data_received(self._data)
             except httptools.HttpParserError:
                 self.transport.abort()
 
