@@ -216,8 +216,7 @@ class _Exchange:
             silence_s = time.perf_counter() - self._moved
             if self._sending:
                 if silence_s >= settings.write_timeout_s:
-                    _log.warning("a client has read nothing for %.0f s: its stream is ended", silence_s)
-                    self._work.cancel()
+                    self._give_up(silence_s)
             elif silence_s >= settings.keep_alive_s:
                 # Nobody else sends now: there is nothing to send. Nor would anybody see that this waits for the client.
                 with anyio.move_on_after(settings.write_timeout_s) as sending:
@@ -225,8 +224,11 @@ class _Exchange:
                         await self._head(200, _STREAM_HEADERS)
                     await self._body_part(_COMMENT, more=True)
                 if sending.cancelled_caught:
-                    _log.warning("a client has read nothing for %.0f s: its stream is ended", settings.write_timeout_s)
-                    self._work.cancel()
+                    self._give_up(settings.write_timeout_s)
+
+    def _give_up(self, silence_s: float) -> None:
+        _log.warning("a client has read nothing for %.0f s: its stream is ended", silence_s)
+        self._work.cancel()
 
     # -- the request
 
@@ -234,8 +236,7 @@ class _Exchange:
         if self._scope["method"] not in {"POST", "PUT", "PATCH"}:
             return
         limit = self._settings.max_body_bytes
-        declared = dict(self._scope["headers"]).get(b"content-length", b"")
-        if declared.isdigit() and int(declared[:20]) > _READ_ON * limit:
+        if _declares_more(self._scope, _READ_ON * limit):
             raise _too_long(limit)
         parts: list[bytes] = []
         n_bytes = 0
@@ -352,10 +353,8 @@ class _Exchange:
 
 async def discard_body(scope: Scope, receive: Receive, max_body_bytes: int) -> None:
     """Read a body that nobody wants, within limits: a connection closed before is reset, and the reply is lost."""
-    headers = dict(scope["headers"])
-    declared = headers.get(b"content-length", b"")
     limit = _READ_ON * max_body_bytes
-    if b"expect" in headers or (declared.isdigit() and int(declared[:20]) > limit):
+    if b"expect" in dict(scope["headers"]) or _declares_more(scope, limit):
         return
     n_bytes = 0
     with anyio.move_on_after(_DISCARD_S):
@@ -364,6 +363,11 @@ async def discard_body(scope: Scope, receive: Receive, max_body_bytes: int) -> N
             n_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
                 return
+
+
+def _declares_more(scope: Scope, limit: int) -> bool:
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    return declared.isdigit() and int(declared[:20]) > limit
 
 
 def _too_long(limit: int) -> APIStatusError:

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "log/log_ring.h"
+#include "text/space.h"
 
 #include "chat-peg-parser.h"
 
@@ -74,11 +75,6 @@ bool is_message(const common_peg_ast_node & node) {
         }
     }
     return false;
-}
-
-// Not by strchr, which finds a NUL, too.
-bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 // Nothing but control tokens' names, as <|end|>: a parser may well not mention those at the very end.

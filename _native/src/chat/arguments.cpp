@@ -33,21 +33,17 @@ namespace {
 class Enforcer {
   public:
     Enforcer(common_chat_params & params, const std::vector<common_chat_tool> & tools,
-             const std::vector<Arguments> & arguments, const std::string & rules)
+             const std::vector<Arguments> & arguments, const std::string & rules, bool strict)
         : params_(params),
           tools_(tools),
           arguments_(arguments),
           rules_(rules),
           parser_(params.parser),
-          values_(parser_, std::any_of(arguments.begin(), arguments.end(), [](const auto & one) { return one.strict; })) {}
+          values_(parser_, strict) {}
 
     void run() {
         if (params_.grammar.empty() && !look_for_calls()) {
-            for (size_t i = 0; i < tools_.size() && i < arguments_.size(); ++i) {
-                if (arguments_[i].strict) {
-                    refuse(tools_[i].name, " unless tool_choice is required; choose so, or leave strict out");
-                }
-            }
+            refuse_strict({}, " unless tool_choice is required; choose so, or leave strict out");
             return;
         }
         const bool tagged = parser_.any(parser_.root(), [&](Id at) { return parser_.is_tag(at, Tags::TOOL_ARG); });
@@ -68,15 +64,22 @@ class Enforcer {
                 kept.insert(tools_[i].name);
             }
         }
-        const bool rebuilt = (!changed_ && !values_.changed()) || rebuild();
+        if ((changed_ || values_.changed()) && !rebuild()) {
+            kept.clear();
+        }
+        refuse_strict(kept, "; leave strict out or pass another chat_template");
+    }
+
+  private:
+    // All that are strict but for those that are kept to.
+    void refuse_strict(const std::set<std::string> & kept, const std::string & rest) const {
         for (size_t i = 0; i < tools_.size() && i < arguments_.size(); ++i) {
-            if (arguments_[i].strict && (!rebuilt || kept.count(tools_[i].name) == 0)) {
-                refuse(tools_[i].name, "; leave strict out or pass another chat_template");
+            if (arguments_[i].strict && kept.count(tools_[i].name) == 0) {
+                refuse(tools_[i].name, rest);
             }
         }
     }
 
-  private:
     // Where nothing announces calls (Llama 3.x), upstream reads free text up to the first brace and has no grammar. Here the
     // text ends where a call of one of the tools begins, so the whole answer can have one, which is no lazy one.
     bool look_for_calls() {
@@ -89,7 +92,7 @@ class Enforcer {
             }
             return true;
         });
-        params_.grammar_lazy = params_.grammar_lazy && !found;
+        params_.grammar_lazy = false;
         changed_ = changed_ || found;
         return found;
     }
@@ -181,7 +184,7 @@ void enforce_arguments(common_chat_params & params, const std::vector<common_cha
     const bool strict = std::any_of(arguments.begin(), arguments.end(), [](const auto & one) { return one.strict; });
     // Without a grammar, nothing announces calls: that is left so unless something has to be kept to.
     if (!params.parser.empty() && !tools.empty() && (strict || !params.grammar.empty())) {
-        Enforcer(params, tools, arguments, rules).run();
+        Enforcer(params, tools, arguments, rules, strict).run();
     }
 }
 

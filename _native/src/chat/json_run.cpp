@@ -1,12 +1,10 @@
 #include "chat/json_run.h"
 
+#include "text/space.h"
+
 #include <cctype>
 
 namespace la {
-
-static bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
 
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';

@@ -83,7 +83,7 @@ std::vector<std::string> call_marks(const common_chat_params & params, const std
         return marks_of_recipients(tools);
     }
     std::vector<std::string> marks;
-    if (params.grammar.empty() || !params.grammar_lazy) { // nothing announces calls, or whatever does must come anyway
+    if (params.grammar_triggers.empty()) { // nothing announces calls
         marks = bare_call_marks(tools);
     }
     for (const auto & trigger : params.grammar_triggers) {

@@ -29,13 +29,14 @@ std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, i
     std::stable_sort(prompts.begin(), prompts.end(),
                      [](const Work & a, const Work & b) { return a.n_to_prefill < b.n_to_prefill; });
     int32_t n_prompts = static_cast<int32_t>(prompts.size());
-    int32_t n_even = 0; // the share of those who want more; 0 while it is not known
+    int32_t part = 0;
+    bool cut = false; // whether somebody wants more than his part: so do all behind him, and get as much
     for (const auto & prompt : prompts) {
         // With less budget than prompts, those with the least left to do go first. What does not divide is left over: of
         // shares that differ by a token upstream would make two graphs.
-        const int32_t part = n_left < n_prompts ? 1 : n_even > 0 ? n_even : n_left / n_prompts;
+        part = cut ? part : std::max(1, n_left / n_prompts);
         const int32_t n = std::min({ prompt.n_to_prefill, part, n_left });
-        n_even = n < prompt.n_to_prefill ? part : 0;
+        cut = cut || n < prompt.n_to_prefill;
         if (n > 0) {
             shares.push_back({ prompt.slot, n });
         }

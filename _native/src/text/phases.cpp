@@ -1,12 +1,10 @@
 #include "text/phases.h"
 
+#include "text/space.h"
+
 #include <algorithm>
 
 namespace la {
-
-static bool is_space(char c) {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
 
 PhaseFinder::PhaseFinder(std::string think, std::vector<std::string> think_ends, std::vector<std::string> calls)
     : think_(std::move(think)), think_ends_(std::move(think_ends)), calls_(std::move(calls)) {
