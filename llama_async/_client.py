@@ -16,19 +16,7 @@ from ._errors import BASE_URL, BadRequestError, ClientClosedError, OptionError
 from ._parameters import timeout_seconds
 from ._pretrained import Pretrained, fetched_model
 from ._registry import Registry
-from ._store import completion_store
 from ._types import NotGiven, not_given
-from .resources import (
-    AsyncApplyTemplate,
-    AsyncChat,
-    AsyncCompletions,
-    AsyncCountTokens,
-    AsyncDetokenize,
-    AsyncEmbeddings,
-    AsyncModels,
-    AsyncRerank,
-    AsyncTokenize,
-)
 
 if TYPE_CHECKING:
     import os
@@ -40,6 +28,17 @@ if TYPE_CHECKING:
 
     from ._model import Model
     from ._options import ModelOptions
+    from .resources import (
+        AsyncApplyTemplate,
+        AsyncChat,
+        AsyncCompletions,
+        AsyncCountTokens,
+        AsyncDetokenize,
+        AsyncEmbeddings,
+        AsyncModels,
+        AsyncRerank,
+        AsyncTokenize,
+    )
     from .resources.raw import AsyncLlamaWithRawResponse, AsyncLlamaWithStreamedResponse
 
 __all__ = ["AsyncClient", "AsyncLlama"]
@@ -191,6 +190,8 @@ class AsyncLlama:
         default_query: Mapping[str, object] | None = None,
         on_progress: Callable[[float], object] | None = None,
     ) -> None:
+        from ._store import completion_store
+
         options: dict[str, Any] = {
             "n_ctx": n_ctx,
             "n_parallel": n_parallel,
@@ -387,46 +388,64 @@ class AsyncLlama:
     @cached_property
     def chat(self) -> AsyncChat:
         """Conversations."""
+        from .resources import AsyncChat
+
         return AsyncChat(self)
 
     @cached_property
     def completions(self) -> AsyncCompletions:
         """Texts continued."""
+        from .resources import AsyncCompletions
+
         return AsyncCompletions(self)
 
     @cached_property
     def embeddings(self) -> AsyncEmbeddings:
         """Texts as vectors."""
+        from .resources import AsyncEmbeddings
+
         return AsyncEmbeddings(self)
 
     @cached_property
     def rerank(self) -> AsyncRerank:
         """Call it: documents by their relevance to a query."""
+        from .resources import AsyncRerank
+
         return AsyncRerank(self)
 
     @cached_property
     def tokenize(self) -> AsyncTokenize:
         """Call it: texts as tokens."""
+        from .resources import AsyncTokenize
+
         return AsyncTokenize(self)
 
     @cached_property
     def detokenize(self) -> AsyncDetokenize:
         """Call it: tokens as text."""
+        from .resources import AsyncDetokenize
+
         return AsyncDetokenize(self)
 
     @cached_property
     def count_tokens(self) -> AsyncCountTokens:
         """Call it: how many tokens a prompt has."""
+        from .resources import AsyncCountTokens
+
         return AsyncCountTokens(self)
 
     @cached_property
     def apply_template(self) -> AsyncApplyTemplate:
         """Call it: the prompt that a conversation becomes."""
+        from .resources import AsyncApplyTemplate
+
         return AsyncApplyTemplate(self)
 
     @cached_property
     def models(self) -> AsyncModels:
         """The models this client knows."""
+        from .resources import AsyncModels
+
         return AsyncModels(self)
 
     @cached_property
