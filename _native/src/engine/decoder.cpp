@@ -162,7 +162,8 @@ int32_t Decoder::count_decoding() const {
 }
 
 void Decoder::admit() {
-    const double spare_s = n_running() > 0 ? budget_.spare_s(count_decoding()) : 0; // 0: nobody waits, or it is not known
+    const int32_t n_decoding = count_decoding();
+    const double spare_s = budget_.spare_s(n_decoding, n_running() - n_decoding); // 0: nobody waits, or it is not known
     copied_s_ = 0;
     size_t n_looked_at = 0;
     std::vector<SlotView> slots; // as they are, until somebody gets one

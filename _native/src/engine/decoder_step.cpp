@@ -78,7 +78,7 @@ std::vector<Decoder::Item> Decoder::plan() {
     int32_t n_guessed = 0;
     for (const auto & slot : slots_) {
         if (slot.sequence) {
-            works.push_back({ index(slot), n_to_prefill(slot), 0 });
+            works.push_back({ index(slot), n_to_prefill(slot), 0, slot.sequence->request->id });
             if (works.back().n_to_prefill == 0) {
                 ++n_decoding;
                 works.back().n_guessed = slot.sequence->guesser ? slot.sequence->guesser->n_tried() : 0;
@@ -87,9 +87,10 @@ std::vector<Decoder::Item> Decoder::plan() {
         }
     }
     somebody_decodes_ = n_decoding > 0;
+    const int32_t n_prefill = budget_.n_prefill(n_decoding, static_cast<int32_t>(works.size()) - n_decoding, copied_s_);
     std::vector<Item> items;
     int32_t n_to_score = max_scored_ - n_guessed;
-    for (const auto & share : plan_step(works, n_batch_, budget_.n_prefill(n_decoding, copied_s_))) {
+    for (const auto & share : plan_step(works, n_batch_, n_prefill)) {
         const auto & slot = slots_[share.slot];
         const bool prefill = n_to_prefill(slot) > 0;
         int32_t n_tokens = share.n_tokens;

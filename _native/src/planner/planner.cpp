@@ -29,6 +29,16 @@ std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, i
     std::stable_sort(prompts.begin(), prompts.end(),
                      [](const Work & a, const Work & b) { return a.n_to_prefill < b.n_to_prefill; });
     int32_t n_prompts = static_cast<int32_t>(prompts.size());
+    const int32_t n_served = std::min(std::max(n_left / k_min_part, 2), n_prompts);
+    if (n_served < n_prompts) {
+        const auto oldest = std::min_element(prompts.begin(), prompts.end(),
+                                             [](const Work & a, const Work & b) { return a.arrival < b.arrival; });
+        if (oldest - prompts.begin() >= n_served) {
+            std::iter_swap(oldest, prompts.begin() + n_served - 1);
+        }
+        prompts.resize(static_cast<size_t>(n_served));
+        n_prompts = n_served;
+    }
     int32_t part = 0;
     bool cut = false; // whether somebody wants more than his part: so do all behind him, and get as much
     for (const auto & prompt : prompts) {
@@ -66,7 +76,8 @@ void StepBudget::note_step(int32_t n_decoded, int32_t n_prefilled, double second
     }
 }
 
-// Between the next smaller and the next larger crowd that were seen, or that of the one there is.
+// Between the next smaller and the next larger crowd that were seen. Of a crowd larger than all of them, each one more costs
+// a prompt's token more: no less, since its row is computed like one, and has logits.
 double StepBudget::decode_step_s(int32_t n_decoding) const {
     if (n_decoding <= 0) {
         return 0;
@@ -84,13 +95,21 @@ double StepBudget::decode_step_s(int32_t n_decoding) const {
         return above_s;
     }
     const double below_s = decode_step_s_[static_cast<size_t>(below)];
-    if (above_s == 0 || above == below) {
+    if (above == below) {
         return below_s;
+    }
+    if (above_s == 0) {
+        return below_s + alone_token_s_ * (n_decoding - below);
     }
     return below_s + (above_s - below_s) * (n_decoding - below) / (above - below);
 }
 
-int32_t StepBudget::n_prefill(int32_t n_decoding, double spent_s) const {
+double StepBudget::spare_s(int32_t n_decoding, int32_t n_prompts) const {
+    const double step_s = decode_step_s(n_decoding);
+    return step_s == 0 ? 0 : k_slowdown * decode_step_s(n_decoding + std::max(n_prompts - 1, 0)) - step_s;
+}
+
+int32_t StepBudget::n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s) const {
     if (n_decoding == 0) {
         return n_max_;
     }
@@ -98,7 +117,7 @@ int32_t StepBudget::n_prefill(int32_t n_decoding, double spent_s) const {
     if (decode_step_s(n_decoding) == 0 || token_s == 0) {
         return std::min(n_max_, k_first_guess);
     }
-    const double n = (spare_s(n_decoding) - spent_s) / token_s;
+    const double n = (spare_s(n_decoding, n_prompts) - spent_s) / token_s;
     return static_cast<int32_t>(std::clamp(n, double(std::min(k_min_tokens, n_max_)), double(n_max_)));
 }
 

@@ -11,6 +11,7 @@ struct Work {
     int32_t slot = 0;
     int32_t n_to_prefill = 0; // prompt tokens not computed yet; 0: it decodes one token a step
     int32_t n_guessed = 0;    // of one that decodes: tokens computed beside it, in case they are right
+    uint64_t arrival = 0;     // smaller: earlier
 };
 
 struct Share {
@@ -18,17 +19,21 @@ struct Share {
     int32_t n_tokens = 0;
 };
 
+constexpr int32_t k_min_part = 16;
+
 // Every decoding sequence gets its token, and those guessed for it while the batch has room; what is left of `n_batch`, up
 // to `n_prefill` less what was guessed, but a fourth of it always, is shared among the prompts:
 // equal parts, and what a short prompt leaves goes to the longer ones (max-min fairness). So a short prompt that
-// arrives behind a long one does not wait for it.
+// arrives behind a long one does not wait for it. Parts of less than k_min_part tokens cost more than they are worth: where
+// they would be that small some prompts wait, but not the oldest, and not the one that ends first.
 // REQUIRES: n_batch >= works.size(). Shares of decoding sequences come first, in the order of `works`.
 std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, int32_t n_prefill);
 
 // Learns what a step costs and derives how many prompt tokens a step may take while others are decoding.
 class StepBudget {
   public:
-    // Past this factor of a plain decode step, those who decode would feel somebody else's prompt.
+    // Past this factor of a plain decode step, those who decode would feel somebody else's prompt. Of several prompts that
+    // wait, all but one count as if they decoded already: soon they will, and then a step takes that long anyway.
     static constexpr double k_slowdown = 2.2;
     static constexpr int32_t k_first_guess = 64;
     static constexpr int32_t k_min_tokens = 8;
@@ -41,13 +46,13 @@ class StepBudget {
     void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds) {
         note_step(n_decoded, n_prefilled, seconds, n_decoded > 0);
     }
-    // How many prompt tokens the next step may take. spent_s: what those who decode have waited for already.
-    int32_t n_prefill(int32_t n_decoding, double spent_s = 0) const;
+    // How many tokens of so many prompts the next step may take. spent_s: what those who decode have waited for already.
+    int32_t n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s = 0) const;
 
     // Estimated seconds of a step in which so many decode, and nothing else; 0 while unknown.
     double decode_step_s(int32_t n_decoding) const;
-    // How much longer than such a step one may take that does more; 0 while unknown.
-    double spare_s(int32_t n_decoding) const { return (k_slowdown - 1) * decode_step_s(n_decoding); }
+    // How much longer than such a step one may take that has so many prompts beside it; 0 while unknown.
+    double spare_s(int32_t n_decoding, int32_t n_prompts) const;
 
     // Estimated seconds to compute one prompt token; 0 while unknown.
     double prefill_token_s() const { return alone_token_s_ > 0 ? alone_token_s_ : beside_token_s_; }

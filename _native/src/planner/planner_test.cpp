@@ -42,6 +42,30 @@ TEST(what_does_not_divide_is_left_over) {
            std::map<int, int>{ { 0, 21 }, { 1, 10 }, { 2, 21 }, { 3, 21 } }));
 }
 
+TEST(parts_too_small_are_not_made) {
+    // Slot, what it has left, guesses, arrival. The one that ends first and the oldest are served.
+    CHECK((as_map(plan_step({ { 0, 300, 0, 4 }, { 1, 400, 0, 1 }, { 2, 20, 0, 3 }, { 3, 30, 0, 2 } }, 512, 24)) ==
+           std::map<int, int>{ { 1, 12 }, { 2, 12 } }));
+    CHECK((as_map(plan_step({ { 0, 300, 0, 4 }, { 1, 400, 0, 1 }, { 2, 20, 0, 3 }, { 3, 30, 0, 2 } }, 512, 60)) ==
+           std::map<int, int>{ { 1, 20 }, { 2, 20 }, { 3, 20 } }));
+    CHECK((as_map(plan_step({ { 0, 30, 0, 1 }, { 1, 30, 0, 2 }, { 2, 30, 0, 3 } }, 512, 40)) ==
+           std::map<int, int>{ { 0, 20 }, { 1, 20 } }));
+}
+
+// However many short ones arrive.
+TEST(nobody_starves) {
+    int32_t n_left = 400;
+    uint64_t arrival = 1;
+    for (int step = 0; step < 100 && n_left > 0; ++step, arrival += 8) {
+        std::vector<la::Work> works{ { 0, n_left, 0, 0 } };
+        for (int i = 1; i < 8; ++i) {
+            works.push_back({ i, 30, 0, arrival + static_cast<uint64_t>(i) });
+        }
+        n_left -= as_map(plan_step(works, 512, 8)).at(0);
+    }
+    CHECK(n_left == 0);
+}
+
 TEST(the_batch_is_never_exceeded) {
     for (int n_batch = 4; n_batch < 40; ++n_batch) {
         int n = 0;
@@ -65,8 +89,8 @@ TEST(less_budget_than_prompts_still_moves_on) {
 
 TEST(budget_is_open_when_nobody_decodes) {
     StepBudget budget(512);
-    CHECK(budget.n_prefill(0) == 512);
-    CHECK(budget.n_prefill(3) == StepBudget::k_first_guess);
+    CHECK(budget.n_prefill(0, 1) == 512);
+    CHECK(budget.n_prefill(3, 1) == StepBudget::k_first_guess);
 }
 
 TEST(budget_follows_what_was_measured) {
@@ -75,7 +99,7 @@ TEST(budget_follows_what_was_measured) {
         budget.note_step(4, 0, 0.020);   // a decode step: 20 ms
         budget.note_step(4, 40, 0.060);  // with 40 prompt tokens: 1 ms each more
     }
-    CHECK(budget.n_prefill(4) >= 23 && budget.n_prefill(4) <= 25);
+    CHECK(budget.n_prefill(4, 1) >= 23 && budget.n_prefill(4, 1) <= 25);
     CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
 }
 
@@ -100,22 +124,39 @@ TEST(tokens_beside_decoders_have_a_price_of_their_own) {
     StepBudget budget(512);
     budget.note_step(0, 512, 0.512); // 1 ms each
     budget.note_step(4, 0, 0.020);
-    CHECK(budget.n_prefill(4) >= 23 && budget.n_prefill(4) <= 24);
-    CHECK(budget.n_prefill(4, 0.010) >= 13 && budget.n_prefill(4, 0.010) <= 14);
-    CHECK(budget.n_prefill(4, 1) == StepBudget::k_min_tokens);
+    CHECK(budget.n_prefill(4, 1) >= 23 && budget.n_prefill(4, 1) <= 24);
+    CHECK(budget.n_prefill(4, 1, 0.010) >= 13 && budget.n_prefill(4, 1, 0.010) <= 14);
+    CHECK(budget.n_prefill(4, 1, 1) == StepBudget::k_min_tokens);
     for (int i = 0; i < 50; ++i) {
         budget.note_step(4, 30, 0.080); // 2 ms each
     }
-    CHECK(budget.n_prefill(4) >= 11 && budget.n_prefill(4) <= 12);
+    CHECK(budget.n_prefill(4, 1) >= 11 && budget.n_prefill(4, 1) <= 12);
     CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
-    CHECK(budget.spare_s(4) > 0.0239 && budget.spare_s(4) < 0.0241);
+    CHECK(budget.spare_s(4, 1) > 0.0239 && budget.spare_s(4, 1) < 0.0241);
+}
+
+// Each of them will decode soon, and make a step as long.
+TEST(many_prompts_may_take_longer_than_one) {
+    StepBudget budget(512);
+    const auto near = [](double a, double b) { return a > b - 1e-6 && a < b + 1e-6; };
+    CHECK(budget.spare_s(0, 4) == 0 && budget.spare_s(1, 4) == 0);
+    for (int i = 0; i < 50; ++i) {
+        budget.note_step(1, 0, 0.010);
+        budget.note_step(9, 0, 0.050);
+        budget.note_step(0, 100, 0.200); // 2 ms each
+    }
+    CHECK(near(budget.spare_s(1, 0), 1.2 * 0.010) && near(budget.spare_s(1, 1), 1.2 * 0.010));
+    CHECK(near(budget.spare_s(1, 9), 2.2 * 0.050 - 0.010));
+    CHECK(budget.n_prefill(1, 9) == 50);
+    CHECK(near(budget.decode_step_s(14), 0.060)); // nobody has seen so many
+    CHECK(near(budget.spare_s(9, 6), 2.2 * 0.060 - 0.050));
 }
 
 TEST(budget_has_a_floor) {
     StepBudget budget(512);
     budget.note_step(4, 0, 0.001);
     budget.note_step(0, 100, 1.0);
-    CHECK(budget.n_prefill(1) == StepBudget::k_min_tokens);
+    CHECK(budget.n_prefill(1, 1) == StepBudget::k_min_tokens);
 }
 
 TEST_MAIN
