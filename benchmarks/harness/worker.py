@@ -23,7 +23,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from harness import prompts  # noqa: E402
 from harness.figures import rss_bytes, thread_cpu_s  # noqa: E402
-from harness.workloads import OVER_HTTP, SIZES, WORKLOADS, more_is_better  # noqa: E402
+from harness.workloads import SIZES, WORKLOADS, more_is_better  # noqa: E402
 
 MB = 1e6
 
@@ -33,7 +33,7 @@ async def run_engine(name: str, job: dict[str, Any]) -> dict[str, Any]:
     if job["workload"] == "facts":
         found: dict[str, Any] = adapter.facts()
         return found
-    workload = {**WORKLOADS, **OVER_HTTP}[job["workload"]]
+    workload = WORKLOADS[job["workload"]]
     started = time.perf_counter()
     async with adapter.open_engine(job["model"], workload.shape, job["n_threads"], job["settings"]) as engine:
         load_s = time.perf_counter() - started
