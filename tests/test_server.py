@@ -143,6 +143,28 @@ def test_a_stream_byte_by_byte(server: Running) -> None:
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+def test_a_client_of_http_1_0_gets_no_chunks(server: Running, connection: str) -> None:
+    def ask(path: str, body: Any) -> tuple[str, bytes]:
+        content = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.0\r\nhost: localhost\r\nconnection: {connection}\r\ncontent-length: {len(content)}"
+        with server.connect() as opened:
+            opened.sendall(f"{head}\r\n\r\n".encode() + content)
+            # To the end of the connection, which ends the body.
+            answered, _, rest = read_all(opened).partition(b"\r\n\r\n")
+        assert b"transfer-encoding" not in answered
+        assert b"connection: close" in answered
+        return answered.decode(), rest
+
+    head, events = ask("/v1/chat/completions", {**BODY, "stream": True})
+    assert "content-length" not in head
+    assert events.startswith(b'data: {"id"')
+    assert events.endswith(b"data: [DONE]\n\n")
+    head, whole = ask("/v1/tokenize", {"content": "a"})
+    assert f"content-length: {len(whole)}" in head
+    assert json.loads(whole)["tokens"]
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 def test_events_written_without_a_task_are_those_written_by_one(
     server: Running, path: str, monkeypatch: pytest.MonkeyPatch

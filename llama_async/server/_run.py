@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
     from ._settings import ServerSettings
 
 __all__ = ["Server", "run"]
@@ -209,7 +211,7 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
             # Only the protocol over httptools calls it; over h11 every event goes through ASGI.
             cycle.scope["extensions"] = {WRITE: _writer(cycle)}
             self._running = cycle
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(cycle, _unchunked(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
 
         def data_received(self, data: bytes) -> None:
             self._data, self._moved = data, False
@@ -321,6 +323,27 @@ def _writer(cycle: Any) -> Callable[[bytes], bool]:
         return True
 
     return write
+
+
+def _unchunked(cycle: Any, app: ASGIApp) -> ASGIApp:
+    """Return the application for a client of HTTP/1.0, which knows no chunks: a body ends with its connection.
+
+    uvicorn over httptools sends it chunks all the same; that it closes the connection then is its own doing.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_plain(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if not any(name.lower() == b"content-length" for name, _ in message["headers"]):
+                    cycle.chunked_encoding = False
+            elif not cycle.expected_content_length:
+                # uvicorn counts down what was announced.
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, send_plain)
+
+    return answer
 
 
 # -- sockets -----------------------------------------------------------------------------------------------------------
