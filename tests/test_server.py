@@ -101,6 +101,21 @@ def test_errors(
     assert reply.headers["x-request-id"].startswith("req_")
 
 
+def test_head_is_get_without_the_body(server: Running, http: httpx.Client) -> None:
+    paths = ("/v1/models", "/models", "/v1/models/default", "/health", "/v1/health/ready", "/metrics", "/docs", "/")
+    with server.connect() as connection:
+        for path in paths:
+            connection.sendall(f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+            # The next reply would begin with the body.
+            head, _, rest = read_until(connection, b"\r\n\r\n").decode().partition("\r\n\r\n")
+            assert head.startswith("HTTP/1.1 200 ")
+            assert not rest
+            if path != "/metrics":  # whose numbers vary
+                assert f"content-length: {len(http.get(path).content)}\r\n" in head + "\r\n"
+    assert http.head("/v1/models/other").status_code == 404
+    assert http.head("/v1/embeddings").status_code == 405
+
+
 @pytest.mark.parametrize(("path", "code"), [("/v1/models/a%0Ab", "model_not_found"), ("/a%0D%0Ab", "unknown_url")])
 def test_a_path_with_a_line_end_is_answered_as_any_other(http: httpx.Client, path: str, code: str) -> None:
     reply = http.get(path)

@@ -266,7 +266,8 @@ class _Exchange:
         # As it came: a name in it may hold an encoded slash.
         path = (scope.get("raw_path") or quote(scope["path"], safe="/").encode()).decode("latin-1")
         return HTTPRequest(
-            method=scope["method"],
+            # Of a reply to HEAD the server below keeps the body, as ASGI has it.
+            method="GET" if scope["method"] == "HEAD" else scope["method"],
             path=path.removeprefix(root),
             query=parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True),
             body=self._body,
