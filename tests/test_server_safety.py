@@ -63,6 +63,24 @@ def test_each_key_is_let_in(server: Running, key: str) -> None:
     assert reply.status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "status_code"),
+    [
+        ({"x-api-key": "first-key"}, 200),
+        ({"X-API-Key": "third-key"}, 200),
+        ({"x-api-key": "first-key", "authorization": "Bearer"}, 200),
+        ({"x-api-key": "first-key", "authorization": "Basic dXNlcjpw"}, 200),
+        ({"x-api-key": "first-ke"}, 401),
+        ({"x-api-key": "Bearer first-key"}, 401),
+        ({"x-api-key": ""}, 401),
+        # The one that openai's clients send counts.
+        ({"x-api-key": "first-key", "authorization": "Bearer wrong"}, 401),
+    ],
+)  # fmt: skip
+def test_a_key_may_have_a_header_of_its_own(server: Running, headers: dict[str, str], status_code: int) -> None:
+    assert httpx.get(f"{server.url}/v1/models", headers=headers).status_code == status_code
+
+
 @pytest.mark.parametrize("value", [None, "", "Bearer", "Bearer first-ke", "Bearer first-key2", "Basic first-key"])
 def test_others_are_not(server: Running, value: str | None) -> None:
     reply = httpx.get(f"{server.url}/v1/models", headers={} if value is None else {"authorization": value})

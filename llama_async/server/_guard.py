@@ -98,10 +98,12 @@ class Guard:
     def _key_refusal(self, headers: Mapping[bytes, bytes], is_open: bool) -> APIStatusError | None:
         if is_open or not self._digests:
             return None
-        scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not key.strip():
-            return authentication_error("this server needs an API key: Authorization: Bearer KEY")
-        digest = _digest(key.strip())
+        scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+        # The other header is that of Anthropic's clients; llama-server takes both as well.
+        key = (bearer if scheme.lower() == b"bearer" else b"").strip() or headers.get(b"x-api-key", b"").strip()
+        if not key:
+            return authentication_error("this server needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY")
+        digest = _digest(key)
         # All of them, whichever fits: the time taken tells nothing.
         if sum(hmac.compare_digest(digest, known) for known in self._digests):
             return None

@@ -180,8 +180,12 @@ def document(*, has_keys: bool) -> _Json:
         "components": {"schemas": components},
     }
     if has_keys:
-        result["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        result["security"] = [{"key": []}]
+        result["components"]["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        }
+        # Either.
+        result["security"] = [{"key": []}, {"header": []}]
     return result
 
 

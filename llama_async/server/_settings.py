@@ -51,7 +51,8 @@ class AppSettings(BaseModel):
     """What an application lets in, and what it shows.
 
     Attributes:
-        api_keys: Keys that requests must carry one of (`Authorization: Bearer KEY`); none: requests need none.
+        api_keys: Keys that requests must carry one of (`Authorization: Bearer KEY` or `X-API-Key: KEY`); none: requests
+            need none.
         api_key_file: A file of further keys, one a line; empty lines and those that begin with `#` are skipped.
         allowed_hosts: Names that requests may address the server by (the `Host` header, without port); none: any. A
             page elsewhere can make a browser address a server on its own machine by a name of the page's, past the
