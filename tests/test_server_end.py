@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -224,11 +225,13 @@ def test_a_long_silence_is_broken_by_comments(model_path: Path) -> None:
         data = read_all(connection)
         connection.close()
     assert data.index(b": keep-alive\n\n") < data.index(b"data: ")
-    assert b"text/event-stream" in data.partition(b"\r\n\r\n")[0]
+    head = data.partition(b"\r\n\r\n")[0]
+    assert b"text/event-stream" in head
+    assert head.count(b"x-request-id: req_") == 1
     assert b"data: [DONE]" in data
 
 
-def test_an_error_after_a_comment_is_an_event(model_path: Path) -> None:
+def test_an_error_after_a_comment_is_an_event(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = " ".join(f"word{index}" for index in range(150))
     body = {**SHORT, "messages": [{"role": "user", "content": words}], "cache_prompt": False}
     with serving(model_path, keep_alive_s=0.02, request_timeout_s=0.1, n_ctx=2048) as running:
@@ -238,3 +241,6 @@ def test_an_error_after_a_comment_is_an_event(model_path: Path) -> None:
     assert data.startswith(b"HTTP/1.1 200 ")
     assert b'data: {"error": ' in data.split(b"\n\n")[-2]
     assert b"[DONE]" not in data
+    # What the client was told is what the log has it by.
+    [request_id] = re.findall(rb"x-request-id: (req_\w+)", data)
+    assert f"request {request_id.decode()}: " in capsys.readouterr().err

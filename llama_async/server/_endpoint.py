@@ -23,6 +23,7 @@ from llama_async._errors import (
     OpenAIError,
     StoreError,
     internal_error,
+    new_request_id,
     not_available,
     too_large,
     too_many,
@@ -71,7 +72,7 @@ class Endpoint:
     """
 
     def __init__(self, client: AsyncLlama, settings: AppSettings, latencies: Latencies) -> None:
-        self.router = _Router(client)
+        self.client = client
         self.settings = settings
         self.latencies = latencies
         self.is_closed = False
@@ -111,18 +112,21 @@ def _stopping() -> APIStatusError:
 
 
 class _Router(Router):
-    """Tells strangers neither files nor faults; the log has them."""
+    """Tells strangers neither files nor faults; the log has them, with the request's id."""
+
+    def __init__(self, client: AsyncLlama, request_id: str) -> None:
+        super().__init__(client)
+        self._request_id = request_id
 
     def error_reply(self, error: OpenAIError) -> ErrorReply:
+        told = error
         if isinstance(error, ModelLoadError):
-            _log.error("%s", error)
-            return error_reply(internal_error("the model cannot be loaded; the server's log says why"))
-        if isinstance(error, StoreError) and error.path is not None:
-            _log.error("%s", error)
-            return error_reply(internal_error("the store of completions cannot be used; the server's log says why"))
-        reply = error_reply(error)
+            told = internal_error("the model cannot be loaded; the server's log says why")
+        elif isinstance(error, StoreError) and error.path is not None:
+            told = internal_error("the store of completions cannot be used; the server's log says why")
+        reply = error_reply(told)
         if reply.status_code >= 500:
-            _log.error("request %s: %s", reply.headers["x-request-id"], error)
+            _log.error("request %s: %s", self._request_id, error)
         return reply
 
 
@@ -139,6 +143,9 @@ class _Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
+        # One for all that is told of it: a stream's head may be out before its result, or error, has an id.
+        self._id = new_request_id()
+        self._router = _Router(endpoint.client, self._id)
         self._started = time.perf_counter()
         self._work = anyio.CancelScope()
         # Why it is ended from outside.
@@ -172,7 +179,7 @@ class _Exchange:
             await self.refuse(error)
             return
         except Exception:
-            _log.exception("a request failed by a fault of the server's")
+            _log.exception("request %s failed by a fault of the server's", self._id)
             await self._fail(internal_error("the server has failed; its log says why"))
             return
         if self._ended_by is not None:
@@ -186,7 +193,7 @@ class _Exchange:
     async def refuse(self, error: OpenAIError) -> None:
         """Answer with an error, and end the connection."""
         status_code, headers, body = error_reply(error)
-        await send_reply(self._send, status_code, {**headers, "connection": "close"}, body)
+        await self._whole(status_code, {**headers, "connection": "close"}, body)
 
     async def refuse_unread(self, error: OpenAIError) -> None:
         """Answer with an error before the body was read."""
@@ -227,7 +234,7 @@ class _Exchange:
                     self._give_up(settings.write_timeout_s)
 
     def _give_up(self, silence_s: float) -> None:
-        _log.warning("a client has read nothing for %.0f s: its stream is ended", silence_s)
+        _log.warning("request %s: its client has read nothing for %.0f s: the stream is ended", self._id, silence_s)
         self._work.cancel()
 
     # -- the request
@@ -297,9 +304,9 @@ class _Exchange:
                 tasks.start_soon(self._tend)
 
         try:
-            reply = await self._endpoint.router.handle(self._request(), look_at)
+            reply = await self._router.handle(self._request(), look_at)
         except APIConnectionError as error:
-            status_code, headers, body = self._endpoint.router.error_reply(error)
+            status_code, headers, body = self._router.error_reply(error)
             reply = HTTPReply(status_code, headers, body)
         if isinstance(reply.body, EventStream):
             await self._stream(reply, reply.body)
@@ -307,7 +314,7 @@ class _Exchange:
             # A comment went out, and the error came after it.
             await self._body_part(b"data: " + reply.body + b"\n\n", more=False)
         else:
-            await send_reply(self._send, reply.status_code, reply.headers, reply.body)
+            await self._whole(reply.status_code, reply.headers, reply.body)
 
     async def _stream(self, reply: HTTPReply, events: EventStream) -> None:
         latencies = self._endpoint.latencies
@@ -339,10 +346,13 @@ class _Exchange:
         self._wrote = self._moved = now
         return True
 
+    async def _whole(self, status_code: int, headers: Mapping[str, str], body: bytes) -> None:
+        await send_reply(self._send, status_code, {**headers, "x-request-id": self._id}, body)
+
     async def _head(self, status_code: int, headers: Mapping[str, str]) -> None:
         self._head_sent = True
-        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status_code, "headers": encoded})
+        headers = {**headers, "x-request-id": self._id}
+        await self._send({"type": "http.response.start", "status": status_code, "headers": _encoded(headers)})
 
     async def _body_part(self, body: bytes, *, more: bool) -> None:
         self._sending, self._moved = True, time.perf_counter()
@@ -377,8 +387,12 @@ def _too_long(limit: int) -> APIStatusError:
 
 async def send_reply(send: Send, status_code: int, headers: Mapping[str, str], body: bytes) -> None:
     """Send a whole reply."""
-    encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+    encoded = _encoded(headers)
     if "content-length" not in headers:
         encoded.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status_code, "headers": encoded})
     await send({"type": "http.response.body", "body": body})
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
