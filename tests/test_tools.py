@@ -166,16 +166,23 @@ async def test_auto_leaves_text_free(client: AsyncLlama) -> None:
 
 
 async def test_a_call_that_begins_is_bound_to_the_schema(client: AsyncLlama) -> None:
-    """With auto the first word of a call makes the grammar hold; a biased model begins one."""
-    messages = [*QUESTION, {"role": "assistant", "content": "<tool_call>"}]
-    # Not continued: an assistant's earlier words in a conversation that goes on.
-    messages.append({"role": "user", "content": "Go on: repeat what you began and finish it."})
-    completion = await client.chat.completions.create(**{**GREEDY, "messages": messages}, tools=TOOLS)
-    _, _, calls, finish = said(completion)
-    if finish == "tool_calls":
-        check_calls(completion.choices[0].message.tool_calls)
-    else:
-        assert not calls
+    """With auto the beginning of a call makes the grammar hold: what the model has seen often would break the schema."""
+    arguments = json.dumps({"zone": "GMT"})
+    messages: list[Any] = []
+    for turn in range(4):
+        call = {"id": f"call_{turn}", "type": "function", "function": {"name": "get_time", "arguments": arguments}}
+        messages += [
+            {"role": "user", "content": "What time is it in GMT?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": f"call_{turn}", "content": "12:00"},
+            {"role": "assistant", "content": "12:00"},
+        ]
+    messages.append({"role": "user", "content": "What time is it in GMT?"})
+    asked: dict[str, Any] = {**GREEDY, "messages": messages, "tools": TOOLS, "tool_choice": "auto"}
+    completion = await client.chat.completions.create(**asked)
+    assert completion.choices[0].finish_reason == "tool_calls"
+    check_calls(completion.choices[0].message.tool_calls)
+    assert {name for name, _ in said(completion)[2]} == {"get_time"}
 
 
 async def test_none_calls_nothing(client: AsyncLlama) -> None:
