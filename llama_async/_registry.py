@@ -38,6 +38,8 @@ __all__ = ["Registry"]
 
 _DEFAULT_NAME = "default"
 _ANY_NAME = "*"
+# Deleted names that are kept before one that only "*" answers to is refused: there is no end of those.
+_MOST_DELETED = 1024
 
 
 class Registry:
@@ -144,11 +146,20 @@ class Registry:
 
         Raises:
             NotFoundError: Nothing goes by it.
+            BadRequestError: Only "*" answers to it, and too many names are kept from that already.
         """
         model = self.resolve(name)
+        if name not in self._names and len(self._deleted) >= _MOST_DELETED:
+            raise bad_request(
+                "model",
+                f"model is {shown(name)}, a name of '*' only, of which {_MOST_DELETED} were deleted: delete '*'",
+            )
         self._names.pop(name, None)
-        # Not even "*" answers to it.
-        self._deleted.add(name)
+        if _ANY_NAME in self._names:
+            # Not even that answers to it.
+            self._deleted.add(name)
+        else:
+            self._deleted.clear()
         if model not in self._names.values():
             # It has no name any more: whoever gave up here would leave it loaded for good.
             with anyio.CancelScope(shield=True):

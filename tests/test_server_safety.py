@@ -13,7 +13,7 @@ import pytest
 from serving import Running, read_all, read_until, serving, until
 from support import QUESTION
 
-from llama_async import OptionError
+from llama_async import OptionError, _registry
 from llama_async.server import AppSettings, ServerSettings
 from llama_async.server._guard import Guard
 
@@ -143,6 +143,37 @@ def test_a_file_without_keys_is_an_error(tmp_path: Path, content: str) -> None:
 def test_keys_are_not_shown() -> None:
     assert "secret-key" not in repr(AppSettings(api_keys=["secret-key"]))  # type: ignore[arg-type]
     assert ServerSettings(model="m.gguf").host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("path", ["/v1/models/default", "/models/default", "/v1/models/none", "/models/"])
+def test_nobody_deletes_a_model_where_that_is_not_allowed(http: httpx.Client, path: str) -> None:
+    reply = http.delete(path)
+    assert (reply.status_code, error_of(reply)["code"]) == (403, "deletion_not_allowed")
+    assert http.get("/v1/models/default").status_code == 200
+
+
+def test_a_name_is_deleted_where_that_is_allowed(model_path: Path) -> None:
+    with serving(model_path, alias=["other"], allow_delete=True, preload=False) as running:
+        url = f"{running.url}/v1/models"
+        assert httpx.delete(f"{url}/other").json() == {"id": "other", "deleted": True, "object": "model"}
+        assert httpx.delete(f"{url}/other").status_code == httpx.get(f"{url}/other").status_code == 404
+        assert httpx.get(f"{url}/default").status_code == 200
+
+
+def test_deleted_names_are_not_kept_without_end(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_registry, "_MOST_DELETED", 2)
+    with serving(model_path, alias=["other", "*"], allow_delete=True, preload=False) as running:
+        registry = running.server.application.client._registry
+        with httpx.Client(base_url=f"{running.url}/v1", timeout=60) as http:
+            statuses = [http.delete(f"/models/{name}").status_code for name in ("a", "b", "c", "a", "other")]
+            # What a model has of its own can always go.
+            assert statuses == [200, 200, 400, 404, 200]
+            assert [http.get(f"/models/{name}").status_code for name in ("a", "c", "other")] == [404, 200, 404]
+            assert registry._deleted == {"a", "b", "other"}
+            # Nothing has to be kept from a "*" that is gone.
+            assert http.delete("/models/*").status_code == 200
+            assert http.get("/models/c").status_code == http.delete("/models/c").status_code == 404
+            assert not registry._deleted
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------

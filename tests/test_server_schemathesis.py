@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-@schema.exclude(method="DELETE", path="/models/{model}").parametrize()
+@schema.parametrize()
 @settings(
     max_examples=N_EXAMPLES,
     deadline=None,

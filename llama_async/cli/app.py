@@ -216,6 +216,9 @@ def serve(
     cors_origin: Annotated[
         Optional[list[str]], typer.Option(help="A web site whose pages may ask; '*': all; repeatable.")
     ] = None,
+    allow_delete: Annotated[
+        Optional[bool], typer.Option("--allow-delete", help="Let requests take away names of models.")
+    ] = None,
     setting: Annotated[
         Optional[list[str]],
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as max_requests=64; repeatable."),
@@ -244,6 +247,7 @@ def serve(
         "tune": tune,
         "chat_template": chat_template,
         "cors_origins": cors_origin,
+        "allow_delete": allow_delete,
     }
     run(model, config, flags, setting or [], quiet=quiet)
 

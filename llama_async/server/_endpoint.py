@@ -25,11 +25,12 @@ from llama_async._errors import (
     internal_error,
     new_request_id,
     not_available,
+    permission_denied,
     too_large,
     too_many,
     too_slow,
 )
-from llama_async._http import HTTPReply, HTTPRequest, Router
+from llama_async._http import HTTPReply, HTTPRequest, LookAt, Router
 from llama_async._wire import ErrorReply, EventStream, error_event, error_reply
 
 if TYPE_CHECKING:
@@ -114,9 +115,17 @@ def _stopping() -> APIStatusError:
 class _Router(Router):
     """Tells strangers neither files nor faults; the log has them, with the request's id."""
 
-    def __init__(self, client: AsyncLlama, request_id: str) -> None:
+    def __init__(self, client: AsyncLlama, settings: AppSettings, request_id: str) -> None:
         super().__init__(client)
+        self._settings = settings
         self._request_id = request_id
+
+    async def _call(self, request: HTTPRequest, look_at: LookAt | None) -> object:
+        resource = request.path.removeprefix("/v1").removeprefix("/").partition("/")[0]
+        if request.method == "DELETE" and resource == "models" and not self._settings.allow_delete:
+            # Whoever may ask a model may not, for that, take it from all others.
+            raise permission_denied("this server lets nobody delete a model (allow_delete)", "deletion_not_allowed")
+        return await super()._call(request, look_at)
 
     def error_reply(self, error: OpenAIError) -> ErrorReply:
         told = error
@@ -145,7 +154,7 @@ class _Exchange:
         self._send = send
         # One for all that is told of it: a stream's head may be out before its result, or error, has an id.
         self._id = new_request_id()
-        self._router = _Router(endpoint.client, self._id)
+        self._router = _Router(endpoint.client, endpoint.settings, self._id)
         self._started = time.perf_counter()
         self._work = anyio.CancelScope()
         # Why it is ended from outside.

@@ -102,7 +102,7 @@ _OPERATIONS = (
     _Operation("post", "/embeddings", "Texts as vectors", CreateEmbeddingResponse, EmbeddingCreateParams, EMBEDDINGS),
     _Operation("get", "/models", "The models, under each of their names", Model, is_list=True),
     _Operation("get", "/models/{model}", "A model", Model),
-    _Operation("delete", "/models/{model}", "Take a name away; the file stays", ModelDeleted),
+    _Operation("delete", "/models/{model}", "Take a name away, where that is allowed; the file stays", ModelDeleted),
     _Operation("post", "/rerank", "Documents by their relevance to a query", RerankResponse, RerankParams),
     _Operation("post", "/tokenize", "Texts as tokens", TokenizeResponse, TokenizeParams),
     _Operation("post", "/detokenize", "Tokens as text", DetokenizeResponse, DetokenizeParams),
@@ -112,7 +112,7 @@ _OPERATIONS = (
 _ERRORS = {
     400: "A parameter is wrong; `param` names it.",
     401: "No API key, or none that is known.",
-    403: "Not from this host or origin.",
+    403: "Not from this host or origin, or not allowed here.",
     404: "No such model, answer or URL.",
     405: "The path has other methods.",
     408: "The body did not come in time.",

@@ -66,6 +66,7 @@ class AppSettings(BaseModel):
         write_timeout_s: Seconds that a client may leave an answer unread before the connection is cut.
         request_timeout_s: Seconds an answer may take or, when streaming, the engine may stay silent.
         keep_alive_s: Seconds of silence after which a stream gets a comment, so that nothing between takes it for dead.
+        allow_delete: Whether `DELETE /models/{name}` takes the name away, for everybody; otherwise it is answered 403.
         page: Whether `/` shows a page to chat with.
         docs: Whether there are `/docs` and `/openapi.json`.
         metrics: Whether there is `/metrics`.
@@ -85,6 +86,7 @@ class AppSettings(BaseModel):
     write_timeout_s: Seconds = 60
     request_timeout_s: Seconds = 600
     keep_alive_s: Seconds = 10
+    allow_delete: bool = False
     page: bool = True
     docs: bool = True
     metrics: bool = True
