@@ -243,6 +243,33 @@ def test_any_name_of_a_model(tiny_path: Path) -> None:
         assert http.post("/v1/chat/completions", json=question).json()["error"]["param"] == "model"
 
 
+def test_models_are_described_by_what_is_known_of_them(tiny_path: Path) -> None:
+    models = {"told": {"path": tiny_path, "n_ctx": 96}, "untold": tiny_path}
+    with (
+        serving(None, models=models, n_ctx=None, preload=False) as running,
+        httpx.Client(base_url=running.url, timeout=60) as http,
+    ):
+
+        def entries() -> list[Any]:
+            listed: list[Any] = http.get("/v1/models").json()["data"]
+            assert listed == [http.get(f"/v1/models/{name}").json() for name in models]
+            return listed
+
+        own = {"created", "id", "object", "owned_by"}
+        told, untold = entries()
+        assert set(untold) == own
+        assert (set(told) - own, told["max_model_len"]) == ({"max_model_len"}, 96)
+        for name in models:
+            http.post("/v1/completions", json={"model": name, "prompt": "a", "max_tokens": 1}).raise_for_status()
+        told, untold = entries()
+        assert (told["max_model_len"], untold["max_model_len"]) == (96, 4096)
+        assert told["meta"] == untold["meta"]
+        assert set(told["meta"]) == {"n_vocab", "n_ctx_train", "n_embd", "n_params", "size"}
+        assert told["meta"]["n_ctx_train"] == 4096
+        # All in 32-bit floats.
+        assert told["meta"]["size"] == 4 * told["meta"]["n_params"]
+
+
 def test_a_refused_stream_is_no_stream(http: httpx.Client) -> None:
     reply = http.post("/v1/chat/completions", json={**BODY, "stream": True, "temperature": -1})
     assert reply.status_code == 400

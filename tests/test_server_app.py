@@ -161,6 +161,9 @@ async def test_replies_match_it(shared_client: AsyncLlama) -> None:
         operation = made["paths"]["/models"]["get"]
         models = (await http.get("/v1/models")).json()
         check(made, operation["responses"]["200"]["content"]["application/json"]["schema"], models)
+        fields = made["components"]["schemas"]["ServedModel"]["properties"]
+        assert set(models["data"][0]) <= set(fields)
+        assert {"max_model_len", "meta"} <= set(fields)
         refused = (await http.post("/v1/embeddings", json={})).json()
         check(made, operation["responses"]["400"]["content"]["application/json"]["schema"], refused)
 

@@ -33,6 +33,8 @@ from llama_async._errors import (
 from llama_async._http import HTTPReply, HTTPRequest, LookAt, Router
 from llama_async._wire import ErrorReply, EventStream, error_event, error_reply
 
+from ._described import described
+
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
@@ -125,7 +127,7 @@ class _Router(Router):
         if request.method == "DELETE" and resource == "models" and not self._settings.allow_delete:
             # Whoever may ask a model may not, for that, take it from all others.
             raise permission_denied("this server lets nobody delete a model (allow_delete)", "deletion_not_allowed")
-        return await super()._call(request, look_at)
+        return described(await super()._call(request, look_at), self._client)
 
     def error_reply(self, error: OpenAIError) -> ErrorReply:
         told = error

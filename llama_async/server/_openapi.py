@@ -20,7 +20,6 @@ from llama_async.types import (
     Completion,
     CreateEmbeddingResponse,
     EmbeddingCreateParams,
-    Model,
     ModelDeleted,
     completion_create_params,
 )
@@ -35,6 +34,8 @@ from llama_async.types.chat.completion_update_params import CompletionUpdatePara
 from llama_async.types.local_params import ApplyTemplateParams, DetokenizeParams, RerankParams, TokenizeParams
 from llama_async.types.rerank_response import RerankResponse
 from llama_async.types.token_responses import ApplyTemplateResponse, DetokenizeResponse, TokenizeResponse
+
+from ._described import ServedModel
 
 __all__ = ["document"]
 
@@ -100,8 +101,8 @@ _OPERATIONS = (
         Completion,
     ),
     _Operation("post", "/embeddings", "Texts as vectors", CreateEmbeddingResponse, EmbeddingCreateParams, EMBEDDINGS),
-    _Operation("get", "/models", "The models, under each of their names", Model, is_list=True),
-    _Operation("get", "/models/{model}", "A model", Model),
+    _Operation("get", "/models", "The models, under each of their names", ServedModel, is_list=True),
+    _Operation("get", "/models/{model}", "A model", ServedModel),
     _Operation("delete", "/models/{model}", "Take a name away, where that is allowed; the file stays", ModelDeleted),
     _Operation("post", "/rerank", "Documents by their relevance to a query", RerankResponse, RerankParams),
     _Operation("post", "/tokenize", "Texts as tokens", TokenizeResponse, TokenizeParams),
