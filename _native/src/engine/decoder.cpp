@@ -84,10 +84,10 @@ void Decoder::add(std::vector<SequencePtr> sequences) {
 bool Decoder::step() {
     drop_unwanted();
     admit();
-    auto items = plan();
-    const bool has_work = !items.empty();
+    plan();
+    const bool has_work = !items_.empty();
     if (has_work) {
-        compute_apart(std::move(items));
+        compute_apart();
     }
     stats_.stored_bytes.store(memory_.stored_bytes(), std::memory_order_relaxed);
     channel_.wake();

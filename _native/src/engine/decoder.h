@@ -115,9 +115,9 @@ class Decoder {
     void guess_by_model();
     double guess_s(const Guesser & guesser) const;
     int32_t n_guessable(const Slot & slot) const;
-    std::vector<Item> plan();
-    void compute_apart(std::vector<Item> items);
-    void compute(std::vector<Item> items);
+    void plan();
+    void compute_apart();
+    void compute(std::vector<Item> & items);
     int32_t decode(std::vector<Item> & items);
     bool leave_out_guesses(std::vector<Item> & items);
     bool free_cells();
@@ -158,6 +158,10 @@ class Decoder {
     GuessPace pace_;
     SharedNgrams shared_ngrams_;
     const int32_t max_guessed_; // of one sequence, which can be taken back
+    std::vector<Item> items_;           // of the step
+    std::vector<Item> part_;            // scratch: those in one graph
+    std::vector<Work> works_;           // scratch
+    std::vector<Share> shares_;         // scratch
     std::vector<Guessable> guessables_; // scratch
     std::vector<Slot *> guessing_;      // scratch: whose they are
     std::vector<int32_t> decoding_;     // scratch: slots that decode in the step

@@ -71,26 +71,27 @@ void Decoder::guess_by_model() {
     }
 }
 
-std::vector<Decoder::Item> Decoder::plan() {
+void Decoder::plan() {
     guess();
-    std::vector<Work> works;
+    works_.clear();
+    items_.clear();
     int32_t n_decoding = 0;
     int32_t n_guessed = 0;
     for (const auto & slot : slots_) {
         if (slot.sequence) {
-            works.push_back({ index(slot), n_to_prefill(slot), 0, slot.sequence->request->id });
-            if (works.back().n_to_prefill == 0) {
+            works_.push_back({ index(slot), n_to_prefill(slot), 0, slot.sequence->request->id });
+            if (works_.back().n_to_prefill == 0) {
                 ++n_decoding;
-                works.back().n_guessed = slot.sequence->guesser ? slot.sequence->guesser->n_tried() : 0;
-                n_guessed += works.back().n_guessed;
+                works_.back().n_guessed = slot.sequence->guesser ? slot.sequence->guesser->n_tried() : 0;
+                n_guessed += works_.back().n_guessed;
             }
         }
     }
     somebody_decodes_ = n_decoding > 0;
-    const int32_t n_prefill = budget_.n_prefill(n_decoding, static_cast<int32_t>(works.size()) - n_decoding, copied_s_);
-    std::vector<Item> items;
+    const int32_t n_prefill = budget_.n_prefill(n_decoding, static_cast<int32_t>(works_.size()) - n_decoding, copied_s_);
     int32_t n_to_score = max_scored_ - n_guessed;
-    for (const auto & share : plan_step(works, n_batch_, n_prefill)) {
+    plan_step(works_, n_batch_, n_prefill, shares_);
+    for (const auto & share : shares_) {
         const auto & slot = slots_[share.slot];
         const bool prefill = n_to_prefill(slot) > 0;
         int32_t n_tokens = share.n_tokens;
@@ -102,35 +103,36 @@ std::vector<Decoder::Item> Decoder::plan() {
             n_to_score -= n_tokens;
         }
         if (n_tokens > 0) {
-            items.push_back({ share.slot, n_tokens, prefill, -1, -1 });
+            items_.push_back({ share.slot, n_tokens, prefill, -1, -1 });
         }
     }
-    return items;
 }
 
 // In graphs of equal rows, where each sequence has cells of its own: those who decode, then the prompts by how much of them
 // is computed. Upstream cuts a batch in as many, but by taking as much of every sequence as the shortest has: then those who
 // decode look as far back as the longest prompt reaches, and what the longer ones have left is spread over small graphs.
-void Decoder::compute_apart(std::vector<Item> items) {
+void Decoder::compute_apart() {
     if (!is_partitioned_) {
-        return compute(std::move(items));
+        return compute(items_);
     }
     const auto kind = [](const Item & item) { return item.prefill ? item.n_tokens : 0; };
-    std::stable_sort(items.begin(), items.end(), [&](const Item & a, const Item & b) { return kind(a) < kind(b); });
-    for (auto part = items.begin(); part != items.end();) {
-        const auto end = std::find_if(part, items.end(), [&](const Item & item) { return kind(item) != kind(*part); });
-        std::vector<Item> equal;
+    std::sort(items_.begin(), items_.end(), [&](const Item & a, const Item & b) {
+        return std::make_pair(kind(a), a.slot) < std::make_pair(kind(b), b.slot);
+    });
+    for (auto part = items_.begin(); part != items_.end();) {
+        const auto end = std::find_if(part, items_.end(), [&](const Item & item) { return kind(item) != kind(*part); });
+        part_.clear();
         // A choice's fault takes the whole request, and whoever lost his slot has nothing to compute.
-        std::copy_if(part, end, std::back_inserter(equal), [&](const Item & item) { return slots_[item.slot].sequence != nullptr; });
+        std::copy_if(part, end, std::back_inserter(part_), [&](const Item & item) { return slots_[item.slot].sequence != nullptr; });
         part = end;
-        if (!equal.empty()) {
-            compute(std::move(equal));
+        if (!part_.empty()) {
+            compute(part_);
             channel_.wake(); // what was said is told meanwhile
         }
     }
 }
 
-void Decoder::compute(std::vector<Item> items) {
+void Decoder::compute(std::vector<Item> & items) {
     int32_t result = decode(items);
     if (result == 1 && leave_out_guesses(items)) {
         result = decode(items); // nobody loses a slot for a guess
@@ -180,7 +182,7 @@ void Decoder::compute(std::vector<Item> items) {
         return; // aborted: nobody in the batch is wanted any more; the next turn drops them
     }
     if (leave_out_guesses(items)) {
-        return compute(std::move(items));
+        return compute(items);
     }
     if (items.size() == 1) {
         auto & slot = slots_[items[0].slot];
@@ -195,7 +197,8 @@ void Decoder::compute(std::vector<Item> items) {
     // One of them is at fault: each is tried alone, and only the guilty fails.
     for (const auto & item : items) {
         if (slots_[item.slot].sequence) {
-            compute({ item });
+            std::vector<Item> alone{ item };
+            compute(alone);
         }
     }
 }

@@ -5,9 +5,8 @@
 
 namespace la {
 
-std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, int32_t n_prefill) {
-    std::vector<Share> shares;
-    shares.reserve(works.size());
+void plan_step(const std::vector<Work> & works, int32_t n_batch, int32_t n_prefill, std::vector<Share> & shares) {
+    shares.clear();
     std::vector<Work> prompts;
     int32_t n_room = n_batch; // beside one token of each that decodes
     for (const auto & work : works) {
@@ -53,7 +52,6 @@ std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, i
         n_left -= n;
         --n_prompts;
     }
-    return shares;
 }
 
 static void smooth(double & mean, double value) {

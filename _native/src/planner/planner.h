@@ -27,7 +27,7 @@ constexpr int32_t k_min_part = 16;
 // arrives behind a long one does not wait for it. Parts of less than k_min_part tokens cost more than they are worth: where
 // they would be that small some prompts wait, but not the oldest, and not the one that ends first.
 // REQUIRES: n_batch >= works.size(). Shares of decoding sequences come first, in the order of `works`.
-std::vector<Share> plan_step(const std::vector<Work> & works, int32_t n_batch, int32_t n_prefill);
+void plan_step(const std::vector<Work> & works, int32_t n_batch, int32_t n_prefill, std::vector<Share> & shares);
 
 // Learns what a step costs and derives how many prompt tokens a step may take while others are decoding.
 class StepBudget {

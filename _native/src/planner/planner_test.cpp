@@ -3,10 +3,15 @@
 
 #include <map>
 
-using la::plan_step;
 using la::StepBudget;
 
 namespace {
+
+std::vector<la::Share> plan_step(const std::vector<la::Work> & works, int32_t n_batch, int32_t n_prefill) {
+    std::vector<la::Share> shares{ { 7, 7 } }; // of the step before
+    la::plan_step(works, n_batch, n_prefill, shares);
+    return shares;
+}
 
 std::map<int, int> as_map(const std::vector<la::Share> & shares) {
     std::map<int, int> all;
