@@ -327,6 +327,42 @@ def test_requests_beyond_the_limit(server: Running, http: httpx.Client) -> None:
         connection.close()
 
 
+def test_bodies_have_a_limit_together(model_path: Path) -> None:
+    def post(running: Running, n_bytes: int) -> httpx.Response:
+        return httpx.post(f"{running.url}/v1/tokenize", content=b'{"content": "a"}'.ljust(n_bytes), timeout=60)
+
+    with serving(model_path, max_body_bytes=200_000, max_buffered_bytes=300_000) as running:
+        endpoint = running.server.application._endpoint
+        body = b'{"content": "a"}'.ljust(200_000)
+        for is_finished in (True, False):
+            with running.connect() as connection:
+                connection.sendall(HEAD.format(len(body)).encode() + body[:180_000])
+                until(lambda: endpoint.n_buffered == 180_000)
+                reply = post(running, 150_000)
+                assert (reply.status_code, reply.headers["retry-after"]) == (429, "1")
+                error = error_of(reply)
+                assert error["code"] == "rate_limit_exceeded"
+                assert "max_buffered_bytes" in error["message"]
+                # Nothing is kept of what was refused; what has room is let in.
+                assert endpoint.n_buffered == 180_000
+                assert post(running, 100_000).status_code == 200
+                if is_finished:
+                    connection.sendall(body[180_000:])
+                    assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            until(lambda: endpoint.n_buffered == 0)
+            assert post(running, 150_000).status_code == 200
+        # One that is too long alone is told so.
+        assert post(running, 250_000).status_code == 413
+        assert endpoint.n_buffered == 0
+
+
+def test_the_body_of_a_stream_counts_until_it_begins(server: Running) -> None:
+    body = {**BODY, "stream": True, "max_tokens": 800, "ignore_eos": True}
+    with server.send("/v1/chat/completions", body, headers="authorization: Bearer first-key\r\n") as connection:
+        read_until(connection, b"data: ")
+        assert server.server.application._endpoint.n_buffered == 0
+
+
 # -- files and addresses -----------------------------------------------------------------------------------------------
 
 

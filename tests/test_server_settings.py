@@ -86,6 +86,7 @@ def test_a_model_given_by_a_flag_replaces_the_files(file: Path) -> None:
         ({"model": "m.gguf", "n_ctx": "long"}, {}, "n_ctx"),
         ({"models": {"a": {"path": "m.gguf", "n_ctxt": 1}}}, {}, "models.a"),
         ({"model": "m.gguf", "models": {"a": "b"}}, {}, "settings"),
+        ({"model": "m.gguf", "max_buffered_bytes": 1 << 20}, {}, "settings"),
         ({}, {}, "settings"),
     ],
 )

@@ -79,6 +79,8 @@ class Endpoint:
         self.settings = settings
         self.latencies = latencies
         self.is_closed = False
+        # Bytes of bodies that are kept, of all requests.
+        self.n_buffered = 0
         self._exchanges: set[_Exchange] = set()
 
     @property
@@ -107,6 +109,7 @@ class Endpoint:
             try:
                 await exchange.answer()
             finally:
+                exchange.let_go()
                 self._exchanges.discard(exchange)
 
 
@@ -161,6 +164,8 @@ class _Exchange:
         self._work = anyio.CancelScope()
         # Why it is ended from outside.
         self._ended_by: OpenAIError | None = None
+        self._buffer = bytearray()  # not a list of parts, of which a client might make one of each byte
+        self._n_kept = 0  # bytes of the body, while they are kept
         self._body = b""
         self._head_sent = False
         self._wants_stream = False
@@ -256,8 +261,8 @@ class _Exchange:
         limit = self._settings.max_body_bytes
         if _declares_more(self._scope, _READ_ON * limit):
             raise _too_long(limit)
-        parts: list[bytes] = []
         n_bytes = 0
+        refusal: APIStatusError | None = None
         with anyio.move_on_after(self._settings.body_timeout_s) as scope:
             while True:
                 message = await self._receive()
@@ -265,18 +270,45 @@ class _Exchange:
                     raise _Gone
                 part = message.get("body", b"")
                 n_bytes += len(part)
-                if n_bytes <= limit:
-                    parts.append(part)
-                elif n_bytes > _READ_ON * limit:
+                if n_bytes > _READ_ON * limit:
                     raise _too_long(limit)
+                if refusal is None:
+                    refusal = self._keep(part)
                 if not message.get("more_body", False):
                     break
         if scope.cancelled_caught:
             limit_s = self._settings.body_timeout_s
             raise too_slow(f"the body did not come within {limit_s:g} s (body_timeout_s)")
-        if n_bytes > limit:
-            raise _too_long(limit)
-        self._body = b"".join(parts)
+        if refusal is not None:
+            raise refusal
+        self._body = bytes(self._buffer)
+        self._buffer = bytearray()
+
+    def _keep(self, part: bytes) -> APIStatusError | None:
+        """Keep a part of the body; return what the request is refused with where that is too much."""
+        settings, endpoint = self._settings, self._endpoint
+        refusal = None
+        if self._n_kept + len(part) > settings.max_body_bytes:
+            refusal = _too_long(settings.max_body_bytes)
+        elif endpoint.n_buffered + len(part) > settings.max_buffered_bytes:
+            limit = settings.max_buffered_bytes
+            refusal = too_many(
+                f"the bodies of all requests are longer than {limit} bytes together (max_buffered_bytes)"
+            )
+        if refusal is not None:
+            self.let_go()
+            return refusal
+        self._buffer += part
+        self._n_kept += len(part)
+        endpoint.n_buffered += len(part)
+        return None
+
+    def let_go(self) -> None:
+        """Keep the body no longer."""
+        self._body = b""
+        self._buffer = bytearray()
+        self._endpoint.n_buffered -= self._n_kept
+        self._n_kept = 0
 
     def _request(self) -> HTTPRequest:
         scope = self._scope
@@ -319,6 +351,7 @@ class _Exchange:
         except APIConnectionError as error:
             status_code, headers, body = self._router.error_reply(error)
             reply = HTTPReply(status_code, headers, body)
+        self.let_go()
         if isinstance(reply.body, EventStream):
             await self._stream(reply, reply.body)
         elif self._head_sent:

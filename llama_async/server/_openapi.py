@@ -118,7 +118,7 @@ _ERRORS = {
     405: "The path has other methods.",
     408: "The body did not come in time.",
     413: "The request is too large.",
-    429: "The queue is full; `retry-after` has seconds.",
+    429: "The queue, or the server, is full; `retry-after` has seconds.",
     500: "A fault of the server's.",
     503: "The model is not ready, or the server is shutting down.",
     504: "The answer took too long.",

@@ -59,6 +59,8 @@ class AppSettings(BaseModel):
             browser's rules.
         cors_origins: Origins whose pages a browser may let in, such as `https://example.com`; `*`: all.
         max_body_bytes: Longest body of a request. Longer ones are answered 413.
+        max_buffered_bytes: Bytes that the bodies of all requests may take together, each until its answer begins; what
+            goes beyond is answered 429.
         max_messages: Most messages of a conversation; more are answered 413.
         max_schema_bytes: Longest schema, or list of tools, as JSON; longer ones are answered 413.
         max_requests: Requests in flight, those included whose bodies are still coming; more are answered 429.
@@ -79,6 +81,7 @@ class AppSettings(BaseModel):
     allowed_hosts: Names = ()
     cors_origins: Names = ()
     max_body_bytes: Count = 8 << 20
+    max_buffered_bytes: Count = 512 << 20
     max_messages: Count = 4096
     max_schema_bytes: Count = 1 << 20
     max_requests: Count = 2048
@@ -90,6 +93,15 @@ class AppSettings(BaseModel):
     page: bool = True
     docs: bool = True
     metrics: bool = True
+
+    @model_validator(mode="after")
+    def _buffers_any_body(self) -> Self:
+        if self.max_buffered_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"max_buffered_bytes is {self.max_buffered_bytes}, but must be max_body_bytes, which is "
+                f"{self.max_body_bytes}, or more"
+            )
+        return self
 
 
 def _model_fields() -> dict[str, Any]:
