@@ -204,6 +204,12 @@ def serve(
         Optional[list[str]], typer.Option(help="A key that requests must carry; repeatable. A file hides it better.")
     ] = None,
     api_key_file: Annotated[Optional[Path], typer.Option(help="A file of keys, one a line.")] = None,
+    ssl_certfile: Annotated[
+        Optional[Path], typer.Option(help="A certificate (PEM): it speaks TLS, and nothing else.")
+    ] = None,
+    ssl_keyfile: Annotated[
+        Optional[Path], typer.Option(help="The certificate's key (PEM), where it lies in a file of its own.")
+    ] = None,
     alias: Annotated[
         Optional[list[str]], typer.Option(help="A further name of the model; '*': any name; repeatable.")
     ] = None,
@@ -239,6 +245,8 @@ def serve(
         "port": port,
         "api_keys": api_key,
         "api_key_file": api_key_file,
+        "ssl_certfile": ssl_certfile,
+        "ssl_keyfile": ssl_keyfile,
         "alias": alias,
         "n_parallel": parallel,
         "n_ctx": ctx,

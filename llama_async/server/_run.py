@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
 from contextlib import contextmanager
@@ -53,6 +54,8 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _MOST_HEAD_BYTES = 64 << 10
 # How long ended requests may take to say so to clients that may not read.
 _LAST_WORDS_S = 5
+# And how long a peer over TLS may take to see that its idle connection ends.
+_GOODBYE_S = 1
 
 
 def run(settings: ServerSettings, *, on_ready: Callable[[str], object] | None = None) -> None:
@@ -86,6 +89,7 @@ class Server(uvicorn.Server):
         self.settings = settings
         self.application: Application = create_app(settings)
         self._on_ready = on_ready
+        _check_certificate(settings)
         self._sockets = _listen(settings)
         super().__init__(_config(self.application, settings))
 
@@ -93,7 +97,8 @@ class Server(uvicorn.Server):
     def url(self) -> str:
         """Where it listens."""
         host, port = self._sockets[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self.settings.ssl_certfile is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (uvicorn's signature)
         """Do as `main`, in an event loop of its own."""
@@ -181,6 +186,8 @@ def _config(application: Application, settings: ServerSettings) -> uvicorn.Confi
         log_level=None,
         access_log=settings.access_log,
         root_path=settings.root_path,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
         server_header=False,
         timeout_keep_alive=max(1, round(settings.idle_timeout_s)),
         timeout_graceful_shutdown=round(settings.shutdown_s) + _LAST_WORDS_S,
@@ -230,6 +237,13 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
                     self.transport.abort()
                 else:
                     self.send_400_response("The request's head is too long.")
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            if self.transport.is_closing():
+                # Over TLS asyncio waits 30 s for a word of the peer's (before Python 3.11, for ever), and uvicorn for
+                # that; whoever keeps a connection for later does not look at it.
+                self.loop.call_later(_GOODBYE_S, self.transport.abort)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._forget_head()
@@ -354,6 +368,19 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _check_certificate(settings: ServerSettings) -> None:
+    """Raise OptionError where a certificate cannot be used: before anything listens, and in words of ours."""
+    if settings.ssl_certfile is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # OpenSSL would ask for a key's password at the terminal.
+        context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password=lambda: "")
+    except OSError as error:
+        expected = f"a certificate that can be read, with its key (ssl_keyfile), which has no password: {error}"
+        raise OptionError("ssl_certfile", str(settings.ssl_certfile), expected) from None
 
 
 def _listen(settings: ServerSettings) -> list[socket.socket]:

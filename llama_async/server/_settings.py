@@ -133,6 +133,8 @@ class ServerSettings(_ModelSettings):  # type: ignore[misc] # (its fields are kn
             there is a `memory_budget`, none is.
         host: Address to listen at.
         port: Port; 0: any that is free.
+        ssl_certfile: A certificate and those that lead to it, as PEM: it speaks TLS, and nothing else.
+        ssl_keyfile: The certificate's key, as PEM, without a password; none: it is in `ssl_certfile`.
         root_path: The path that a proxy puts this server under.
         header_timeout_s: Seconds that the head of a request may take to come.
         idle_timeout_s: Seconds that a connection may stay open between requests.
@@ -151,6 +153,8 @@ class ServerSettings(_ModelSettings):  # type: ignore[misc] # (its fields are kn
     preload: bool = True
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
     root_path: str = ""
     header_timeout_s: Seconds = 10
     idle_timeout_s: Seconds = 75
@@ -163,6 +167,12 @@ class ServerSettings(_ModelSettings):  # type: ignore[misc] # (its fields are kn
     def _has_models(self) -> Self:
         if (self.model is None) == (not self.models):
             raise ValueError("either model or models must be given")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_certificate(self) -> Self:
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_certfile must be given where ssl_keyfile is")
         return self
 
 
@@ -230,7 +240,7 @@ def _from_file(file: Path) -> dict[str, Any]:
     def located(path: object) -> object:
         return str(directory / path) if isinstance(path, str) else path
 
-    for name in ("model", "draft_model", "api_key_file", "store"):
+    for name in ("model", "draft_model", "api_key_file", "ssl_certfile", "ssl_keyfile", "store"):
         if values.get(name) not in (None, "", ":memory:"):
             values[name] = located(values[name])
     models = values.get("models")
