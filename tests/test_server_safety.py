@@ -240,6 +240,32 @@ def test_a_slow_head_after_a_request_is_cut(server: Running) -> None:
             pass
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/health"])
+def test_a_slow_body_behind_its_answer_is_cut(server: Running, path: str) -> None:
+    head = HEAD.replace("POST /v1/tokenize", f"GET {path}").format(100_000)
+    with server.connect() as connection:
+
+        def is_cut() -> bool:
+            try:
+                connection.sendall(b" ")
+            except (ConnectionResetError, BrokenPipeError):
+                return True
+            return False
+
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        until(is_cut, timeout_s=5)
+
+
+def test_an_unread_body_leaves_the_connection(server: Running) -> None:
+    head = HEAD.replace("POST /v1/tokenize", "GET /v1/models").format(200_000)
+    with server.connect() as connection:
+        for _ in range(2):
+            connection.sendall(head.encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(b" " * 200_000)
+
+
 def test_an_endless_head_is_cut(server: Running) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n")

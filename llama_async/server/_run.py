@@ -225,12 +225,15 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
             super().data_received(data)
             self._data = b""
             answering = self.cycle is not None and not self.cycle.response_complete
-            if self._moved or (answering and not _OVER_HTTPTOOLS):
+            if answering and (self._moved or not _OVER_HTTPTOOLS):
                 self._forget_head()
                 return
-            # Of another request's head, sent before the reply to the last one, as well; or of what follows a body.
+            # Of another request's head, sent before the reply to the last one, as well; or of what follows a body. Or
+            # of a body that was answered unread: uvicorn would wait for the rest without end.
             if self._in_head or not answering:
                 self._expect_head()
+            if self._moved:
+                return
             self._n_head_bytes += len(data)
             if self._n_head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
                 if answering:
