@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from llama_async import AsyncLlama, OptionError
 from llama_async._options import ModelOptions
+from llama_async.cli import inventory
+from llama_async.cli.app import main
 from llama_async.server import ServerSettings, load_settings
+from llama_async.server._run import Server
 from llama_async.server._settings import _from_file, client_options
 
 FILE = """
@@ -145,3 +149,29 @@ def test_an_empty_store_is_none(tmp_path: Path, source: str) -> None:
     file.write_text('model = "a.gguf"\n' + ('store = ""\n' if source == "file" else ""))
     environment = {"LLAMA_ASYNC_SERVER_STORE": ""} if source == "environment" else {}
     assert load_settings(file, environment=environment).store is None
+
+
+@pytest.mark.parametrize(("value", "use_colors"), [(None, None), ("", None), ("1", False)])
+def test_the_log_has_no_colours_where_none_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, use_colors: bool | None
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if value is not None:
+        monkeypatch.setenv("NO_COLOR", value)
+    server = Server(ServerSettings(model="m.gguf", port=0))
+    for listening in server._sockets:
+        listening.close()
+    assert isinstance(server.config.log_config, dict)
+    formatters = server.config.log_config["formatters"]
+    assert [formatters[name].get("use_colors") for name in ("default", "access")] == [use_colors] * 2
+
+
+def test_the_command_completes_the_names_of_models(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(inventory, "inventory", lambda: [SimpleNamespace(name=name) for name in ("own", "other")])
+    monkeypatch.setenv("_LLAMA_ASYNC_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "llama-async serve ow")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert main([]) == 0
+    assert capsys.readouterr().out.split() == ["own"]

@@ -195,7 +195,10 @@ def chat(
 @status_of
 def serve(
     model: Annotated[
-        Optional[str], typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Default: the configuration's.")
+        Optional[str],
+        typer.Argument(
+            metavar="MODEL", help=f"{_MODEL_HELP} Default: the configuration's.", autocompletion=_cached_models
+        ),
     ] = None,
     config: Annotated[Optional[Path], typer.Option("--config", help="A TOML file of settings.")] = None,
     host: Annotated[Optional[str], typer.Option(help="Address to listen at; default: 127.0.0.1.")] = None,

@@ -10,6 +10,7 @@ import asyncio
 import copy
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -184,6 +185,7 @@ def _config(application: Application, settings: ServerSettings) -> uvicorn.Confi
         lifespan="off",  # `Server.main` loads and closes, so that `/health` answers meanwhile
         log_config=logs,
         log_level=None,
+        use_colors=False if os.environ.get("NO_COLOR") else None,  # `None`: on a terminal
         access_log=settings.access_log,
         root_path=settings.root_path,
         ssl_certfile=settings.ssl_certfile,
