@@ -166,7 +166,7 @@ async def test_auto_leaves_text_free(client: AsyncLlama) -> None:
 
 
 async def test_a_call_that_begins_is_bound_to_the_schema(client: AsyncLlama) -> None:
-    """With auto the beginning of a call makes the grammar hold: what the model has seen often would break the schema."""
+    """With auto the beginning of a call makes the grammar hold: what the model has seen would break the schema."""
     arguments = json.dumps({"zone": "GMT"})
     messages: list[Any] = []
     for turn in range(4):
