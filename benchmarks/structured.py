@@ -10,11 +10,12 @@ a property's name: what one mask a token would cost.
 
 "answers": long answers of a random model of 0.2 million weights, whose steps leave little else to measure: free text
 with tools attached (whose grammar waits for its trigger), with each kind of trigger that upstream's templates have;
-text with nothing attached; and one call whose arguments do not end. In each round one long answer takes turns with
-several short ones. Compared is what sampling and reading took per token: from the 50th to the 250th, the median of
-the short answers, with the last thousand before the `--long`th; and for whole answers, the last reading of
-everything included, 100 tokens with `--long`. The clock is read every half millisecond, not when text comes, which
-says little where little comes. The bar is that the later costs at most twice the earlier, in the median of the rounds.
+text with nothing attached; one call whose arguments do not end; and, to compare with, a text that nothing reads. In
+each round one long answer takes turns with several short ones. Compared is what sampling and reading took per token:
+from the 50th to the 250th, the median of the short answers, with the last thousand before the `--long`th; and for whole
+answers, the last reading of everything included, 100 tokens with `--long`. The clock is read every half millisecond,
+not when text comes, which says little where little comes. The bar is that the later costs at most twice the earlier, in
+the median of the rounds.
 
 Medians and the spread (min..max). Needs numpy and gguf (`pip install gguf`), and the pinned source for its templates.
 """
@@ -34,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import describe, engine_of
 
-from llama_async import AsyncLlama
+from llama_async import AsyncLlama, AsyncStream
 from llama_async._default_model import default_model_path
 from llama_async.lowlevel import ffi, lib
 
@@ -206,10 +207,13 @@ CALL: Any = {
     "tool_choice": "required",
     "logit_bias": {str(3 + ord("]")): -100},  # by the vocabulary of tests/tools/tiny_models.py
 }
-CASES: list[tuple[str, str, dict[str, Any]]] = [
+# The last is no chat: nothing is read of it, so that what a token costs later is the machine's (the step between two
+# tokens reads a longer cache, and leaves less of anything else in the processor's).
+CASES: list[tuple[str, str, dict[str, Any] | None]] = [
     *((f"tools, trigger is {kind}", family, {"tools": [TOOL]}) for kind, family in FAMILIES.items()),
     ("no tools, thinking is read", FAMILIES["a word"], {}),
     ("arguments of a call", FAMILIES["a word"], CALL),
+    ("a text that nothing reads", FAMILIES["a word"], None),
 ]
 
 
@@ -265,8 +269,8 @@ class Watched:
         return seconds_before + (seconds - seconds_before) * (n - before) / (count - before)
 
 
-async def long_answer(client: AsyncLlama, n: int, asked: dict[str, Any]) -> Watched:
-    """Stream an answer of so many tokens."""
+async def long_answer(client: AsyncLlama, n: int, asked: dict[str, Any] | None) -> Watched:
+    """Stream an answer of so many tokens; with nothing asked, a text continued."""
     engine = await engine_of(client)
     watched = Watched()
     begin = engine.stats()
@@ -281,15 +285,19 @@ async def long_answer(client: AsyncLlama, n: int, asked: dict[str, Any]) -> Watc
             await asyncio.sleep(0.0005)
 
     looking = asyncio.create_task(look_often())
-    stream = await client.chat.completions.create(
-        model="default",
-        messages=[{"role": "user", "content": "Go on."}],
-        stream=True,
-        max_tokens=n,
-        temperature=0,
-        extra_body={"cache_prompt": False, "ignore_eos": True},
-        **asked,
-    )
+    common: dict[str, Any] = {
+        "model": "default",
+        "stream": True,
+        "max_tokens": n,
+        "temperature": 0,
+        "extra_body": {"cache_prompt": False, "ignore_eos": True},
+    }
+    stream: AsyncStream[Any]
+    if asked is None:
+        stream = await client.completions.create(prompt="Go on.", **common)
+    else:
+        messages = [{"role": "user", "content": "Go on."}]
+        stream = await client.chat.completions.create(messages=messages, **common, **asked)
     async for _ in stream:
         pass
     looking.cancel()
