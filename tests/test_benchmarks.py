@@ -136,7 +136,7 @@ def test_the_server_is_compared_with_the_client(tmp_path: Path) -> None:
     model = str(tiny_llama(tmp_path / "tiny.gguf"))
     said = run_benchmark("over_http.py", "--tiny", "--rounds", "1", "--threads", "1", "--model", model)
     assert re.search(r"many16 +ours-http / ours: [\d.]+", said)
-    assert re.search(r"first +ours-http - ours: -?[\d.]+ ms", said)
+    assert re.search(r"first +ours-http - ours: -?[\d.]+ \(-?[\d.]+\.\.-?[\d.]+\) ms", said)
 
 
 def test_an_answer_to_another_prompt_is_beyond_the_margin(tmp_path: Path) -> None:
