@@ -20,17 +20,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from harness import engine_ours, engine_ours_http
 from harness.figures import describe, print_facts, spread
 from harness.workloads import SIZES, Shape, first
 
@@ -80,16 +79,11 @@ def report_streams(seen: dict[str, list[Figures]]) -> None:
     print(f"bar: {'met' if share >= MIN_SHARE else 'MISSED'}, {share:.3f} of the figure in process ({MIN_SHARE})")
 
 
-async def first_tokens(engines: list[str], job: dict[str, Any]) -> dict[str, list[float]]:
-    """Return the milliseconds of each engine's first tokens. All are open: no peer whose threads wait busily."""
-    async with AsyncExitStack() as stack:
-        opened = {}
-        for engine in engines:
-            adapter = importlib.import_module(f"harness.engine_{engine.replace('-', '_')}")
-            opened[engine] = await stack.enter_async_context(
-                adapter.open_engine(job["model"], Shape(), job["n_threads"], job["settings"])
-            )
-        seconds = await first(opened, SIZES[job["size"]])
+async def first_tokens(job: dict[str, Any]) -> dict[str, list[float]]:
+    """Return the milliseconds of first tokens, in process and over HTTP. No peer is open, whose threads would spin."""
+    options = (job["model"], Shape(), job["n_threads"], job["settings"])
+    async with engine_ours.open_engine(*options) as ours, engine_ours_http.open_engine(*options) as ours_http:
+        seconds = await first({"ours": ours, "ours-http": ours_http}, SIZES[job["size"]])
     return {engine: [1e3 * value for value in values] for engine, values in seconds.items()}
 
 
@@ -133,7 +127,7 @@ def main() -> None:
     if options.only != "first":
         report_streams(take_turns(engines, {**job, "workload": "many16"}, options.rounds))
     if options.only != "many16":
-        report_first(asyncio.run(first_tokens(["ours", "ours-http"], job)))
+        report_first(asyncio.run(first_tokens(job)))
 
 
 if __name__ == "__main__":

@@ -165,7 +165,6 @@ class _Exchange:
         # Why it is ended from outside.
         self._ended_by: OpenAIError | None = None
         self._buffer = bytearray()  # not a list of parts, of which a client might make one of each byte
-        self._n_kept = 0  # bytes of the body, while they are kept
         self._body = b""
         self._head_sent = False
         self._wants_stream = False
@@ -288,7 +287,7 @@ class _Exchange:
         """Keep a part of the body; return what the request is refused with where that is too much."""
         settings, endpoint = self._settings, self._endpoint
         refusal = None
-        if self._n_kept + len(part) > settings.max_body_bytes:
+        if len(self._buffer) + len(part) > settings.max_body_bytes:
             refusal = _too_long(settings.max_body_bytes)
         elif endpoint.n_buffered + len(part) > settings.max_buffered_bytes:
             limit = settings.max_buffered_bytes
@@ -299,16 +298,13 @@ class _Exchange:
             self.let_go()
             return refusal
         self._buffer += part
-        self._n_kept += len(part)
         endpoint.n_buffered += len(part)
         return None
 
     def let_go(self) -> None:
         """Keep the body no longer."""
-        self._body = b""
-        self._buffer = bytearray()
-        self._endpoint.n_buffered -= self._n_kept
-        self._n_kept = 0
+        self._endpoint.n_buffered -= len(self._buffer) + len(self._body)
+        self._buffer, self._body = bytearray(), b""
 
     def _request(self) -> HTTPRequest:
         scope = self._scope
