@@ -10,6 +10,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 from llama_async._errors import shown
 
+from .pace import let_others_run
 from .values import Refused, Schema, TooLarge
 
 __all__ = ["Document"]
@@ -63,6 +64,7 @@ class Document:
     def _walk(self, root: Schema) -> None:
         todo: list[tuple[object, str, str, int]] = [(root, "", "#", 0)]
         while todo:
+            let_others_run()
             schema, base, place, depth = todo.pop()
             if not isinstance(schema, dict):
                 continue

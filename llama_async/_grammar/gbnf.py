@@ -97,7 +97,11 @@ class Rules:
 
 def joined(lines: Mapping[str, str]) -> str:
     """Return the text of rules that are written."""
-    return "".join(f"{name} ::= {line}\n" for name, line in lines.items())
+    parts: list[str] = []
+    for name, line in lines.items():
+        let_others_run()
+        parts.append(f"{name} ::= {line}\n")
+    return "".join(parts)
 
 
 def _finite(by_name: dict[str, Expr]) -> set[str]:

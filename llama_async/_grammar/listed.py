@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .formats import FREE_FORMATS
+from .pace import let_others_run
 from .shape import Child, Shape
 from .values import Refused, equal, identity
 
@@ -82,6 +83,7 @@ class Listed:
 
     def _allows_deeply(self, shape: Shape, value: object, place: str) -> bool:
         """Whether one of its candidates satisfies what takes a deeper look."""
+        let_others_run()
         if isinstance(value, str):
             if set(shape.formats) - FREE_FORMATS:
                 raise Refused(place, "enum or const beside 'format' is not supported")

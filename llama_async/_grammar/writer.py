@@ -108,7 +108,9 @@ class Writer:
         if n_characters > MAX_CHARACTERS:
             raise TooLarge("#", f"its grammar has {n_characters} characters, the limit is {MAX_CHARACTERS}")
         try:
-            "".join(lines.values()).encode()
+            for line in lines.values():
+                let_others_run()
+                line.encode()
         except UnicodeEncodeError:
             raise Refused("#", "it holds a lone surrogate") from None
         return lines
