@@ -291,7 +291,7 @@ def test_half_a_surrogate_pair_is_no_text(grammars: Grammars) -> None:
 def test_others_get_the_interpreter(schema: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two rests it computes for less than the five milliseconds after which a thread is made to rest.
 
-    What the machine takes for itself counts as work, at another place each time; what the code takes is there each time.
+    What the machine takes for itself counts as work, at another place each time; what the code takes stays there.
     """
     longest: list[float] = []
     for attempt in range(3):
