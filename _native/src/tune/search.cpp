@@ -1,5 +1,7 @@
 #include "tune/search.h"
 
+#include "planner/planner.h"
+
 #include <algorithm>
 #include <optional>
 
@@ -16,8 +18,8 @@ constexpr int32_t k_min_rounds = 1;
 constexpr int32_t k_good_rounds = 3;
 constexpr int32_t k_max_rounds = 5;
 
-// Chunks of prefill that are tried, the largest that there is time for. Below 64 tokens upstream's flash attention
-// computes otherwise than it does for a prompt.
+// Of a prompt that nobody decodes beside: the largest that there is time for. Below 64 tokens upstream's flash attention
+// has other kernels.
 constexpr int32_t k_chunks[] = { 256, 128, 64, 32, 16 };
 constexpr int32_t k_least_chunk = 64;
 constexpr int32_t k_first_chunk = 16;
@@ -95,7 +97,7 @@ class Search {
         }
         const auto set = [](Settings & settings, int32_t value) { settings.flash_attention = value; };
         const double token_s = prefill_token_s(result_.settings);
-        if (token_s < 0 || fits(2 * (2 * (step_s_ + one_s_) + k_least_chunk * token_s))) {
+        if (token_s < 0 || fits(2 * (2 * (step_s_ + one_s_) + (streams() > 1 ? part() : k_least_chunk) * token_s))) {
             return compare_requests("flash_attention", { -1, 0 }, set, 0.85, k_least_chunk);
         }
         // Decoding alone is asked for more.
@@ -177,26 +179,35 @@ class Search {
 
     // -- races --------------------------------------------------------------------------------------------------------
 
-    // Requests alone, and as many at once as there are streams: upstream's kernels have a path of their own for one.
+    // One request alone, and as many at once as there are streams. These compute their prompts in parts, beside each other's
+    // tokens; upstream's kernels have paths of their own for one row, for some, and for many.
     void compare_requests(const char * name, std::vector<int32_t> values, const Set & set, double share,
                           int32_t least_chunk) {
-        const int32_t chunk = chunk_for(values.size(), share, least_chunk);
-        if (chunk == 0) {
-            return leave(name, k_no_time);
+        if (prefill_token_s(result_.settings) < 0) {
+            return leave(name, k_impossible);
         }
         const int32_t n = streams();
-        const auto decode = [this, n](const Settings & settings) {
+        const int32_t n_together = n > 1 ? n : 0;
+        const double decode_s = step_s_ + one_s_;
+        const double parts_s = n > 1 ? part() * token_s_ : 0;
+        const int32_t chunk = chunk_for(values.size(), share, n > 1 ? k_least_chunk : least_chunk, decode_s, decode_s + parts_s);
+        if (chunk == 0 && n == 1) {
+            return leave(name, k_no_time);
+        }
+        std::vector<Cost> costs = { [this, n](const Settings & settings) {
             const double all = rig_.decode(settings, n);
             const double one = n > 1 ? rig_.decode(settings, 1) : 0;
             return all < 0 || one < 0 ? -1.0 : k_answer * (all + one);
-        };
-        const int32_t n_requests = n > 1 ? n + 1 : 1;
-        const std::string unit = std::to_string(n_requests) + " requests of " + std::to_string(k_prompt) + " + " +
-                                 std::to_string(k_answer) + " tokens";
-        compare(name, unit,
-                { std::move(values), set, { decode, prefill_cost(chunk, n_requests * k_prompt) },
-                  step_s_ + one_s_ + chunk * token_s_, step_s_ + one_s_ },
-                share);
+        } };
+        if (n_together > 0) {
+            costs.push_back(prefill_cost(part(), n_together * k_prompt));
+        }
+        if (chunk > 0) {
+            costs.push_back(prefill_cost(chunk, k_prompt));
+        }
+        std::string unit = std::to_string(n_together + (chunk > 0)) + " requests of " + std::to_string(k_prompt) + " + " +
+                           std::to_string(k_answer) + " tokens";
+        compare(name, unit, { std::move(values), set, std::move(costs), decode_s + parts_s + chunk * token_s_, decode_s }, share);
     }
 
     // False: it was not measured.
@@ -279,22 +290,23 @@ class Search {
         return token_s_;
     }
 
-    // The largest chunk that a good number of rounds can be had of in this share of what is left, else the least if one
-    // can; 0: none can.
-    int32_t chunk_for(size_t n_candidates, double share, int32_t least) {
-        const double token_s = prefill_token_s(result_.settings);
-        if (token_s < 0) {
-            return 0;
-        }
-        const auto seconds_of = [&](int32_t chunk, int32_t n_rounds) {
-            return double(n_rounds) * double(n_candidates) * chunk * token_s;
-        };
+    // What the planner lets a prompt compute in one step beside all streams. REQUIRES: the price of a token is known.
+    int32_t part() const {
+        const double n = (StepBudget::k_slowdown - 1) * step_s_ / token_s_;
+        return static_cast<int32_t>(std::clamp(n, double(StepBudget::k_min_tokens), double(k_prompt)));
+    }
+
+    // The largest chunk that a good number of rounds can be had with, in this share of what is left, else the least if one
+    // can, with some room; 0: none can. first_s, rest_s: what else a candidate takes, in the round that is not counted and in
+    // each other.
+    int32_t chunk_for(size_t n_candidates, double share, int32_t least, double first_s, double rest_s) const {
+        const double time_s = share * left_s() / static_cast<double>(n_candidates) - first_s;
         for (const int32_t chunk : k_chunks) {
-            if (chunk >= least && seconds_of(chunk, k_good_rounds) <= 0.5 * share * left_s()) {
+            if (chunk >= least && k_good_rounds * (rest_s + chunk * token_s_) <= time_s) {
                 return chunk;
             }
         }
-        return seconds_of(least, k_min_rounds) <= share * left_s() ? least : 0;
+        return 1.5 * k_min_rounds * (rest_s + least * token_s_) <= time_s ? least : 0;
     }
 
     // -- what is not measured -----------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class FakeRig : public Rig {
     }
     double prefill(const Settings & settings, int32_t n) override {
         largest_chunk = std::max(largest_chunk, n);
-        return spend(prefill_token_s(settings) * n, "prefill", settings);
+        return spend(prefill_token_s(settings, n) * n, "prefill", settings);
     }
     double answer(const Settings & settings) override {
         const double s = spend(answer_s(settings) * k_answer_steps, "answer", settings);
@@ -56,7 +56,7 @@ class FakeRig : public Rig {
     }
 
     std::function<double(const Settings &, int32_t)> decode_s = [](const Settings &, int32_t) { return 0.01; };
-    std::function<double(const Settings &)> prefill_token_s = [](const Settings &) { return 0.0005; };
+    std::function<double(const Settings &, int32_t)> prefill_token_s = [](const Settings &, int32_t) { return 0.0005; };
     std::function<double(const Settings &)> answer_s = [](const Settings &) { return 0.01; };
     double now_s = 100;
     double stop_after_s = -1;
@@ -154,18 +154,43 @@ TEST(flash_attention_follows_decoding_and_prefill_together) {
     for (const double prefill_factor : { 1.0, 8.0 }) { // of prefill without it
         FakeRig rig;
         rig.decode_s = [](const Settings & s, int32_t) { return s.flash_attention == 0 ? 0.01 : 0.03; };
-        rig.prefill_token_s = [&](const Settings & s) { return 0.001 * (s.flash_attention == 0 ? prefill_factor : 1); };
+        rig.prefill_token_s = [&](const Settings & s, int32_t) { return 0.001 * (s.flash_attention == 0 ? prefill_factor : 1); };
         const Tuning tuning = search(standard(), all_open(), rig, 100);
         CHECK(of(tuning, "flash_attention") != nullptr);
         CHECK(tuning.settings.flash_attention == (prefill_factor > 1 ? -1 : 0));
     }
 }
 
+TEST(prompts_of_many_requests_are_computed_in_parts) {
+    for (const int32_t streams : { 1, 4 }) {
+        FakeRig rig;
+        rig.streams = streams;
+        rig.decode_s = [](const Settings &, int32_t) { return 0.02; };
+        // Of 24 tokens, as a step takes beside others, it is slower; of many, faster.
+        rig.prefill_token_s = [](const Settings & s, int32_t n) {
+            return s.flash_attention == 0 ? 0.001 : n < 64 ? 0.0015 : 0.0008;
+        };
+        const Tuning tuning = search(standard(), all_open(), rig, 100);
+        CHECK(tuning.settings.flash_attention == (streams > 1 ? 0 : -1));
+        const std::string unit = of(tuning, "flash_attention")->unit;
+        CHECK(unit == (streams > 1 ? "5 requests of 256 + 128 tokens" : "1 requests of 256 + 128 tokens"));
+    }
+}
+
+TEST(with_little_time_only_parts_are_measured) {
+    FakeRig rig;
+    rig.decode_s = [](const Settings & s, int32_t) { return s.flash_attention == 0 ? 0.06 : 0.08; };
+    rig.prefill_token_s = [](const Settings &, int32_t) { return 0.006; };
+    const Tuning tuning = search(standard(), all_open(), rig, 1.5);
+    CHECK(of(tuning, "flash_attention") && of(tuning, "flash_attention")->unit == "4 requests of 256 + 128 tokens");
+    CHECK(tuning.settings.flash_attention == 0 && rig.largest_chunk == 16);
+}
+
 TEST(without_time_for_prefill_decoding_must_say_more) {
     for (const double off_s : { 0.018, 0.012 }) {
         FakeRig rig;
         rig.decode_s = [&](const Settings & s, int32_t) { return s.flash_attention == 0 ? off_s : 0.02; };
-        rig.prefill_token_s = [](const Settings &) { return 0.012; };
+        rig.prefill_token_s = [](const Settings &, int32_t) { return 0.05; };
         const Tuning tuning = search(standard(), all_open(), rig, 1.5);
         CHECK(of(tuning, "flash_attention") && rig.largest_chunk == 16);
         CHECK(tuning.settings.flash_attention == (off_s < 0.015 ? 0 : -1));
@@ -175,7 +200,7 @@ TEST(without_time_for_prefill_decoding_must_say_more) {
 TEST(threads_are_chosen_for_one_stream_and_for_all_apart) {
     FakeRig rig;
     rig.decode_s = [](const Settings & s, int32_t n) { return n == 1 ? 0.01 * s.n_threads : 0.1 / s.n_threads_batch; };
-    rig.prefill_token_s = [](const Settings & s) { return 0.001 / s.n_threads_batch; };
+    rig.prefill_token_s = [](const Settings & s, int32_t) { return 0.001 / s.n_threads_batch; };
     const Tuning tuning = search(standard(), all_open(), rig, 100);
     CHECK(tuning.settings.n_threads == 2 && tuning.settings.n_threads_batch == 8);
 }
@@ -184,7 +209,7 @@ TEST(the_layout_is_changed_only_where_prefill_agrees) {
     for (const bool agrees : { false, true }) {
         FakeRig rig;
         rig.decode_s = [](const Settings & s, int32_t) { return s.kv_unified ? 0.005 : 0.01; };
-        rig.prefill_token_s = [&](const Settings & s) { return s.kv_unified && !agrees ? 0.1 : 0.001; };
+        rig.prefill_token_s = [&](const Settings & s, int32_t) { return s.kv_unified && !agrees ? 0.1 : 0.001; };
         const Tuning tuning = search(standard(), all_open(), rig, 1000);
         CHECK(tuning.settings.kv_unified == agrees);
         CHECK(of(tuning, "kv_unified") && of(tuning, "kv_unified")->chosen == (agrees ? 1 : 0));
@@ -199,7 +224,7 @@ TEST(idle_threads_sleep_where_that_is_faster) {
 
 TEST(a_smaller_graph_is_taken_where_it_is_faster) {
     FakeRig rig;
-    rig.prefill_token_s = [](const Settings & s) { return s.n_ubatch == 256 ? 0.0001 : 0.0002; };
+    rig.prefill_token_s = [](const Settings & s, int32_t) { return s.n_ubatch == 256 ? 0.0001 : 0.0002; };
     CHECK(search(standard(), all_open(), rig, 100).settings.n_ubatch == 256);
     CHECK(rig.largest_chunk == 512);
 }
@@ -222,7 +247,7 @@ TEST(the_budget_is_kept) {
         for (const double token_share : { 0.05, 0.3, 1.0 }) {
             FakeRig rig;
             rig.decode_s = [&](const Settings &, int32_t) { return step_s; };
-            rig.prefill_token_s = [&](const Settings &) { return token_share * step_s; };
+            rig.prefill_token_s = [&](const Settings &, int32_t) { return token_share * step_s; };
             rig.answer_s = [&](const Settings &) { return step_s; };
             const double start_s = rig.now_s;
             const Tuning tuning = search(standard(), all_open(), rig, 1.5);
@@ -246,7 +271,7 @@ TEST(a_model_whose_steps_take_longer_is_not_measured) {
 TEST(time_runs_out_on_the_least_important) {
     FakeRig rig;
     rig.decode_s = [](const Settings &, int32_t) { return 0.02; };
-    rig.prefill_token_s = [](const Settings &) { return 0.003; };
+    rig.prefill_token_s = [](const Settings &, int32_t) { return 0.003; };
     const Tuning tuning = search(standard(), all_open(), rig, 1.5);
     CHECK(of(tuning, "flash_attention") && why_not(tuning, "n_ubatch") == "no time left");
 }
