@@ -1,7 +1,7 @@
 #include "planner/planner.h"
 
 #include <algorithm>
-#include <cmath>
+#include <tuple>
 
 namespace la {
 
@@ -23,10 +23,10 @@ void plan_step(const std::vector<Work> & works, int32_t n_batch, int32_t n_prefi
         n_guessed += n;
     }
     int32_t n_left = std::min(std::max(n_prefill - n_guessed, n_prefill / 4), n_room - n_guessed);
-    // Shortest first: what it does not need is then known before the next share is cut. Stable, so equals keep their
-    // order of arrival.
-    std::stable_sort(prompts.begin(), prompts.end(),
-                     [](const Work & a, const Work & b) { return a.n_to_prefill < b.n_to_prefill; });
+    // Shortest first: what it does not need is then known before the next share is cut. Equals in the order of arrival.
+    std::sort(prompts.begin(), prompts.end(), [](const Work & a, const Work & b) {
+        return std::tie(a.n_to_prefill, a.arrival) < std::tie(b.n_to_prefill, b.arrival);
+    });
     int32_t n_prompts = static_cast<int32_t>(prompts.size());
     const int32_t n_served = std::min(std::max(n_left / k_min_part, 2), n_prompts);
     if (n_served < n_prompts) {

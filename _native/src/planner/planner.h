@@ -43,9 +43,6 @@ class StepBudget {
 
     // Somebody decodes: in this step, or in another graph right before it.
     void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds, bool somebody_decodes);
-    void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds) {
-        note_step(n_decoded, n_prefilled, seconds, n_decoded > 0);
-    }
     // How many tokens of so many prompts the next step may take. spent_s: what those who decode have waited for already.
     int32_t n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s = 0) const;
 

@@ -55,6 +55,8 @@ TEST(parts_too_small_are_not_made) {
            std::map<int, int>{ { 1, 20 }, { 2, 20 }, { 3, 20 } }));
     CHECK((as_map(plan_step({ { 0, 30, 0, 1 }, { 1, 30, 0, 2 }, { 2, 30, 0, 3 } }, 512, 40)) ==
            std::map<int, int>{ { 0, 20 }, { 1, 20 } }));
+    CHECK((as_map(plan_step({ { 0, 30, 0, 3 }, { 1, 30, 0, 2 }, { 2, 30, 0, 1 } }, 512, 40)) ==
+           std::map<int, int>{ { 1, 20 }, { 2, 20 } }));
 }
 
 // However many short ones arrive.
@@ -101,8 +103,8 @@ TEST(budget_is_open_when_nobody_decodes) {
 TEST(budget_follows_what_was_measured) {
     StepBudget budget(512);
     for (int i = 0; i < 50; ++i) {
-        budget.note_step(4, 0, 0.020);   // a decode step: 20 ms
-        budget.note_step(4, 40, 0.060);  // with 40 prompt tokens: 1 ms each more
+        budget.note_step(4, 0, 0.020, true);   // a decode step: 20 ms
+        budget.note_step(4, 40, 0.060, true);  // with 40 prompt tokens: 1 ms each more
     }
     CHECK(budget.n_prefill(4, 1) >= 23 && budget.n_prefill(4, 1) <= 25);
     CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
@@ -112,8 +114,8 @@ TEST(each_crowd_has_a_step_of_its_own) {
     StepBudget budget(512);
     CHECK(budget.decode_step_s(1) == 0 && budget.decode_step_s(0) == 0);
     for (int i = 0; i < 50; ++i) {
-        budget.note_step(1, 0, 0.010);
-        budget.note_step(9, 0, 0.050);
+        budget.note_step(1, 0, 0.010, true);
+        budget.note_step(9, 0, 0.050, true);
     }
     const auto near = [](double a, double b) { return a > b - 1e-6 && a < b + 1e-6; };
     CHECK(near(budget.decode_step_s(1), 0.010));
@@ -121,19 +123,19 @@ TEST(each_crowd_has_a_step_of_its_own) {
     CHECK(near(budget.decode_step_s(9), 0.050));
     CHECK(near(budget.decode_step_s(16), 0.050));
     StepBudget other(512);
-    other.note_step(9, 0, 0.050);
+    other.note_step(9, 0, 0.050, true);
     CHECK(near(other.decode_step_s(2), 0.050));
 }
 
 TEST(tokens_beside_decoders_have_a_price_of_their_own) {
     StepBudget budget(512);
-    budget.note_step(0, 512, 0.512); // 1 ms each
-    budget.note_step(4, 0, 0.020);
+    budget.note_step(0, 512, 0.512, false); // 1 ms each
+    budget.note_step(4, 0, 0.020, true);
     CHECK(budget.n_prefill(4, 1) >= 23 && budget.n_prefill(4, 1) <= 24);
     CHECK(budget.n_prefill(4, 1, 0.010) >= 13 && budget.n_prefill(4, 1, 0.010) <= 14);
     CHECK(budget.n_prefill(4, 1, 1) == StepBudget::k_min_tokens);
     for (int i = 0; i < 50; ++i) {
-        budget.note_step(4, 30, 0.080); // 2 ms each
+        budget.note_step(4, 30, 0.080, true); // 2 ms each
     }
     CHECK(budget.n_prefill(4, 1) >= 11 && budget.n_prefill(4, 1) <= 12);
     CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
@@ -146,9 +148,9 @@ TEST(many_prompts_may_take_longer_than_one) {
     const auto near = [](double a, double b) { return a > b - 1e-6 && a < b + 1e-6; };
     CHECK(budget.spare_s(0, 4) == 0 && budget.spare_s(1, 4) == 0);
     for (int i = 0; i < 50; ++i) {
-        budget.note_step(1, 0, 0.010);
-        budget.note_step(9, 0, 0.050);
-        budget.note_step(0, 100, 0.200); // 2 ms each
+        budget.note_step(1, 0, 0.010, true);
+        budget.note_step(9, 0, 0.050, true);
+        budget.note_step(0, 100, 0.200, false); // 2 ms each
     }
     CHECK(near(budget.spare_s(1, 0), 1.2 * 0.010) && near(budget.spare_s(1, 1), 1.2 * 0.010));
     CHECK(near(budget.spare_s(1, 9), 2.2 * 0.050 - 0.010));
@@ -159,8 +161,8 @@ TEST(many_prompts_may_take_longer_than_one) {
 
 TEST(budget_has_a_floor) {
     StepBudget budget(512);
-    budget.note_step(4, 0, 0.001);
-    budget.note_step(0, 100, 1.0);
+    budget.note_step(4, 0, 0.001, true);
+    budget.note_step(0, 100, 1.0, false);
     CHECK(budget.n_prefill(1, 1) == StepBudget::k_min_tokens);
 }
 

@@ -13,7 +13,6 @@ class Samples {
     void add(double seconds) { seconds_.push_back(seconds); }
     bool empty() const { return seconds_.empty(); }
     size_t size() const { return seconds_.size(); }
-    double operator[](size_t i) const { return seconds_[i]; }
     double best() const;   // REQUIRES: !empty()
     double median() const; // REQUIRES: !empty()
 
