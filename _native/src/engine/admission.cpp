@@ -17,7 +17,7 @@ static bool is_before(const SequencePtr & a, const SequencePtr & b) {
     return of_a != of_b ? of_a > of_b : is_older(a, b);
 }
 
-void AdmissionQueue::add(SequencePtr sequence) {
+void AdmissionQueue::add(SequencePtr && sequence) {
     const auto place = std::upper_bound(waiting_.begin(), waiting_.end(), sequence, is_before);
     waiting_.insert(place, std::move(sequence));
 }

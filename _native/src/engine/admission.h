@@ -14,8 +14,8 @@ class AdmissionQueue {
   public:
     static constexpr int32_t k_fair_share = 8;
 
-    // Also of one that had a slot before: it is older than whoever arrived since.
-    void add(SequencePtr sequence);
+    // Also of one that had a slot before: it is older than whoever arrived since. If it throws, nothing was taken.
+    void add(SequencePtr && sequence);
     SequencePtr take(size_t index);
     void remove(const RequestPtr & request);
 

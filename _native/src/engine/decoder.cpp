@@ -75,10 +75,11 @@ void Decoder::warm_up(bool checked) {
         this);
 }
 
-void Decoder::add(std::vector<SequencePtr> sequences) {
+void Decoder::add(std::vector<SequencePtr> & sequences) {
     for (auto & sequence : sequences) {
         waiting_.add(std::move(sequence));
     }
+    sequences.clear();
 }
 
 bool Decoder::step() {
@@ -92,6 +93,21 @@ bool Decoder::step() {
     stats_.stored_bytes.store(memory_.stored_bytes(), std::memory_order_relaxed);
     channel_.wake();
     return has_work;
+}
+
+void Decoder::give_up_all(la_status status, const std::string & error) {
+    memory_.forget_kept(); // first: memory may be what is missing
+    for (auto & slot : slots_) {
+        if (slot.sequence) {
+            drop(RequestPtr(slot.sequence->request), status, error);
+        }
+        slot.ahead.reset();
+        slot.checkpoints.clear();
+        memory_.clear(index(slot));
+    }
+    while (!waiting_.empty()) {
+        drop(RequestPtr(waiting_.at(0).request), status, error);
+    }
 }
 
 // -- who gets a slot --------------------------------------------------------------------------------------------------
@@ -212,13 +228,14 @@ void Decoder::admit() {
 void Decoder::occupy(const Placement & placement, SequencePtr sequence) {
     auto & slot = slots_[placement.slot];
     auto & request = *sequence->request;
-    const int32_t n_cached = memory_.start(placement, sequence->target());
+    slot.sequence = std::move(sequence); // before anything that may throw
+    stats_.n_running.fetch_add(1, std::memory_order_relaxed);
+    const int32_t n_cached = memory_.start(placement, slot.sequence->target());
     // Of several choices the first tells: the others copy from it.
     if (!request.admitted) {
         request.n_cached = n_cached;
     }
     requests_.mark_admitted(request);
-    slot.sequence = std::move(sequence);
     slot.last_used = n_steps_;
     slot.admitted = ++n_admitted_;
     slot.checkpoints.clear();
@@ -230,7 +247,6 @@ void Decoder::occupy(const Placement & placement, SequencePtr sequence) {
         }
     }
     stats_.n_cached.fetch_add(n_cached, std::memory_order_relaxed);
-    stats_.n_running.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Decoder::add_checkpoint(Slot & slot, int32_t n) {
@@ -276,16 +292,15 @@ bool Decoder::make_room_for(const Sequence & sequence) {
 
 // It goes on later from where it was. Until the slot is needed its state stays there, then it goes to main memory.
 void Decoder::preempt(Slot & slot) {
-    SequencePtr sequence = std::move(slot.sequence);
-    sequence->stop_at(memory_.computed(index(slot)));
+    slot.sequence->stop_at(memory_.computed(index(slot)));
     memory_.pause(index(slot));
     slot.last_used = n_steps_;
-    if (!sequence->request->spec.use_cache) {
+    if (!slot.sequence->request->spec.use_cache) {
         memory_.clear(index(slot));
     }
+    waiting_.add(std::move(slot.sequence));
     stats_.n_running.fetch_sub(1, std::memory_order_relaxed);
     stats_.n_preempted.fetch_add(1, std::memory_order_relaxed);
-    waiting_.add(std::move(sequence));
 }
 
 // Whether the cells that all sequences share are enough for one that lost its own before.

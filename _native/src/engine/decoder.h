@@ -49,8 +49,8 @@ class Decoder {
     // model has computed a token on one thread before.
     void warm_up(bool checked);
 
-    // Takes over the sequences of a request.
-    void add(std::vector<SequencePtr> sequences);
+    // Takes over the sequences of requests: those that it has taken are null afterwards, all unless it throws.
+    void add(std::vector<SequencePtr> & sequences);
 
     // True while there is something to compute or to wait for.
     bool has_work() const { return !waiting_.empty() || n_running() > 0; }
@@ -58,6 +58,9 @@ class Decoder {
     // One turn: drops what nobody wants, gives free slots to waiting sequences, computes, samples, posts. Returns false
     // if there was nothing to compute.
     bool step();
+
+    // Ends all requests that it has, and forgets all that is computed: after step() threw, no state is known to be whole.
+    void give_up_all(la_status status, const std::string & error);
 
   private:
     // What came of a sequence's choose().

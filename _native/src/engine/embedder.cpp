@@ -3,6 +3,7 @@
 #include "base/asserts.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread_name.h"
 #include "embedding/vector.h"
 #include "engine/compute_gate.h"
 #include "engine/timed_step.h"
@@ -71,6 +72,7 @@ void Embedder::push(RequestPtr request) {
 // -- the embedder thread ----------------------------------------------------------------------------------------------
 
 void Embedder::run() {
+    name_this_thread("llama-embed");
     for (;;) {
         std::vector<RequestPtr> arrived;
         {

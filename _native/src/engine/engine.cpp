@@ -1,6 +1,8 @@
 #include "engine/engine.h"
 
 #include "base/error.h"
+#include "base/thread_name.h"
+#include "log/log_ring.h"
 #include "speculative/draft_model.h"
 #include "speculative/next_heads.h"
 #include "tasks/text_task.h"
@@ -162,6 +164,7 @@ la_stats Engine::stats() const {
 // -- the decode thread ------------------------------------------------------------------------------------------------
 
 void Engine::run() {
+    name_this_thread("llama-decode");
     std::unique_ptr<Decoder> decoder;
     bool loaded = false;
     try {
@@ -287,30 +290,55 @@ void Engine::sweep(std::unique_lock<std::mutex> & lock) {
 
 // Without a decoder it looks after the preparation only.
 void Engine::decode_until_closed(Decoder * decoder) {
+    std::vector<SequencePtr> arrived;
     while (!closing_) {
-        std::vector<SequencePtr> arrived;
-        {
-            std::unique_lock<std::mutex> lock(mutex_);
-            const auto has_work = [&] { return closing_ || !inbox_.empty() || (decoder && decoder->has_work()); };
-            while (!has_work()) {
-                if (!preparer_->is_busy()) {
-                    changed_.wait(lock);
-                    continue;
-                }
-                // Somebody must see that what is being prepared is cancelled or late.
-                changed_.wait_for(lock, std::chrono::milliseconds(20), has_work);
-                sweep(lock);
-            }
-            sweep(lock);
-            arrived.swap(inbox_);
-        }
-        if (decoder) {
-            decoder->add(std::move(arrived));
-        }
-        if (decoder && !closing_) {
-            decoder->step();
+        try {
+            take_turn(decoder, arrived);
+        } catch (const std::bad_alloc &) {
+            give_up(decoder, arrived, LA_ERR_MEMORY, "the engine ran out of memory");
+        } catch (const std::exception & e) {
+            give_up(decoder, arrived, LA_ERR_INTERNAL, std::string("the engine failed: ") + e.what());
         }
     }
+}
+
+void Engine::take_turn(Decoder * decoder, std::vector<SequencePtr> & arrived) {
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        const auto has_work = [&] { return closing_ || !inbox_.empty() || (decoder && decoder->has_work()); };
+        while (!has_work()) {
+            if (!preparer_->is_busy()) {
+                changed_.wait(lock);
+                continue;
+            }
+            // Somebody must see that what is being prepared is cancelled or late.
+            changed_.wait_for(lock, std::chrono::milliseconds(20), has_work);
+            sweep(lock);
+        }
+        sweep(lock);
+        arrived.swap(inbox_);
+    }
+    if (decoder) {
+        decoder->add(arrived);
+    }
+    if (decoder && !closing_) {
+        decoder->step();
+    }
+}
+
+// After an exception that no request can be blamed for: those that were being answered end with it, the engine lives.
+void Engine::give_up(Decoder * decoder, std::vector<SequencePtr> & arrived, la_status status, const std::string & error) {
+    log_warning(error);
+    if (decoder) {
+        decoder->give_up_all(status, error);
+    }
+    for (const auto & sequence : arrived) {
+        if (sequence) {
+            requests_.end(sequence->request, status, error);
+        }
+    }
+    arrived.clear();
+    channel_.wake();
 }
 
 } // namespace la

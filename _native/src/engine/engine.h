@@ -45,7 +45,8 @@ class Engine {
     void run();
     std::unique_ptr<Decoder> load(); // null: the model cannot generate
     void decode_until_closed(Decoder * decoder);
-    std::unique_ptr<Decoder> make_decoder(std::shared_ptr<const Model> model, Context context);
+    void take_turn(Decoder * decoder, std::vector<SequencePtr> & arrived);
+    void give_up(Decoder * decoder, std::vector<SequencePtr> & arrived, la_status status, const std::string & error);
     void check_guesses(const RequestSpec & spec) const;
     void check_task(const RequestSpec & spec) const; // REQUIRES: mutex_ held, model loaded
     void sweep(std::unique_lock<std::mutex> & lock);

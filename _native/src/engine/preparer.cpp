@@ -3,6 +3,7 @@
 #include "base/asserts.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread_name.h"
 #include "base/stray.h"
 #include "chat/render.h"
 #include "embedding/inputs.h"
@@ -267,6 +268,7 @@ void Preparer::answer(const RequestPtr & request, const std::vector<TextResult> 
 // On a preparation thread. Between taking a job and `delivering` it may be abandoned at any moment: then neither `this`
 // nor anything else of the engine may be touched again.
 void Preparer::run(const std::shared_ptr<Shared> & shared, uint64_t generation) {
+    name_this_thread("llama-prepare");
     for (;;) {
         const auto job = std::make_shared<Job>();
         {

@@ -47,6 +47,8 @@ class SlotMemory {
 
     // Keeps a copy of the slot's state in main memory, unless there is no room or it is there already.
     void keep(int32_t slot);
+    // Forgets all that is kept in main memory.
+    void forget_kept() { store_.clear(); }
     // Empties the slot, after keeping what it holds.
     void give_up(int32_t slot);
     // The slot's sequence will go on from where it is now, not from its prompt's end.

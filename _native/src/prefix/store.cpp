@@ -22,6 +22,11 @@ void PrefixStore::remove(size_t index) {
     entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
+void PrefixStore::clear() {
+    entries_.clear();
+    bytes_ = 0;
+}
+
 void PrefixStore::put(KeptStatePtr state) {
     for (size_t i = entries_.size(); i-- > 0;) {
         if (serves(state->tokens, entries_[i].state->tokens)) {

@@ -32,6 +32,8 @@ class PrefixStore {
     // REQUIRES: fits(state->size).
     void put(KeptStatePtr state);
 
+    void clear();
+
     // Of all that is kept; an index is good until the next put().
     std::vector<StoredView> views() const;
     // Counts as a use.
