@@ -101,8 +101,6 @@ void Decoder::give_up_all(la_status status, const std::string & error) {
         if (slot.sequence) {
             drop(RequestPtr(slot.sequence->request), status, error);
         }
-        slot.ahead.reset();
-        slot.checkpoints.clear();
         memory_.clear(index(slot));
     }
     while (!waiting_.empty()) {

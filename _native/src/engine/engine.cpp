@@ -328,7 +328,6 @@ void Engine::take_turn(Decoder * decoder, std::vector<SequencePtr> & arrived) {
 
 // After an exception that no request can be blamed for: those that were being answered end with it, the engine lives.
 void Engine::give_up(Decoder * decoder, std::vector<SequencePtr> & arrived, la_status status, const std::string & error) {
-    log_warning(error);
     if (decoder) {
         decoder->give_up_all(status, error);
     }
@@ -338,6 +337,7 @@ void Engine::give_up(Decoder * decoder, std::vector<SequencePtr> & arrived, la_s
         }
     }
     arrived.clear();
+    log_warning(error); // once there is memory again
     channel_.wake();
 }
 
