@@ -158,7 +158,7 @@ async def test_every_kind_of_memory(anyio_backend: Any, tmp_path: Path, kind: st
     async with AsyncLlama(path, n_ctx=2048, n_parallel=3, tune=1.0) as client:
         found = tuning(client)
         # A state of another kind than cells cannot be repeated.
-        assert (found["depth"] == 512) == (kind in {"llama", "swa"}), found
+        assert (found["depth"] == 256) == (kind in {"llama", "swa"}), found
         assert not found["stopped"]
         answer = await client.chat.completions.create(**SHORT)
         assert answer.usage is not None

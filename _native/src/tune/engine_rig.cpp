@@ -18,7 +18,7 @@ namespace la {
 namespace {
 
 constexpr int32_t k_most_streams = 4;
-constexpr int32_t k_most_depth = 512;
+constexpr int32_t k_most_depth = 1024;
 // Computed for each context; their state is repeated up to the depth.
 constexpr int32_t k_seed = 4;
 // Room behind the depth.
@@ -38,8 +38,9 @@ int32_t padded(int32_t n) {
     return (n + 255) / 256 * 256;
 }
 
+// What a request has behind it on average whose context grows to a quarter of what it may.
 int32_t wanted_depth(ContextShape shape) {
-    return std::clamp(shape.n_ctx / 4, 64, k_most_depth);
+    return std::clamp(shape.n_ctx / 8, 64, k_most_depth);
 }
 
 // As upstream rounds. Two contexts are there at a time: together they take no more memory than the one that will be made.

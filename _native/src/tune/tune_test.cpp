@@ -55,7 +55,7 @@ const std::atomic<bool> k_open{ false };
 TEST(contexts_of_all_kinds_come_to_the_depth) {
     const EngineConfig config(params_of(1));
     EngineRig rig(model(), config, context_shape(model(), config), k_open);
-    CHECK(rig.n_streams() == 4 && rig.depth() == 256);
+    CHECK(rig.n_streams() == 4 && rig.depth() == 128);
     for (const int32_t flash_attention : { -1, 0 }) {
         for (const bool kv_unified : { false, true }) {
             Settings settings = standard();
@@ -72,7 +72,7 @@ TEST(contexts_of_all_kinds_come_to_the_depth) {
             rig.keep_only(settings);
         }
     }
-    CHECK(rig.depth() == 256 && rig.has_checked());
+    CHECK(rig.depth() == 128 && rig.has_checked());
     CHECK(rig.prefill(standard(), 100000) < 0);
 }
 
@@ -82,7 +82,7 @@ TEST(what_is_open_is_measured_or_a_reason_is_given) {
         const auto tuned = tune(model(), config, 0, k_open);
         const json facts = json::parse(tuned.json);
         const size_t n = facts["measured"].size() + facts["unmeasured"].size();
-        CHECK(facts["stopped"] == "" && facts["depth"] == 256 && facts["n_streams"] == 4);
+        CHECK(facts["stopped"] == "" && facts["depth"] == 128 && facts["n_streams"] == 4);
         CHECK(n >= 3 && n <= 6); // on one core there is less to choose
         CHECK(facts["budget_s"] == budget_s);
         CHECK(budget_s > 0.01 || facts["chosen"].empty());
