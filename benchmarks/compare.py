@@ -238,10 +238,11 @@ def picture(results: Results) -> str:
         if workload != "memory"
     }
     facts = results.facts
-    n_rounds = max(map(len, results.runs.values()), default=0)
+    n_rounds = sorted({len(rounds) for workload, rounds in results.runs.items() if workload != "memory"})
     caption = f"{facts['cpu']}, {facts['cores']} cores; {facts['model']}; benchmarks/compare.py"
-    if n_rounds > 1:
-        caption += f", median of {n_rounds} rounds; lines from the least to the greatest"
+    if n_rounds and n_rounds[-1] > 1:
+        several = " to ".join(map(str, dict.fromkeys((n_rounds[0], n_rounds[-1]))))
+        caption += f", median of {several} rounds; lines from the least to the greatest"
     return draw(samples, caption)
 
 

@@ -13,67 +13,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
-from harness.figures import describe, print_facts, usable_cores
+from harness.bare import Bare, Variant
+from harness.figures import describe, print_facts
+from harness.workloads import Shape
 
 from llama_async._default_model import default_model_path
-from llama_async.lowlevel import ffi, lib
 
-N_BATCH = 512
 N_STEPS = 6  # of a turn
-
-
-class Steps:
-    """A context of some sequences, each at the same depth."""
-
-    def __init__(self, path: Path, n_streams: int, depth: int, flash: int) -> None:
-        lib.llama_backend_init()
-        self._model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
-        params = lib.llama_context_default_params()
-        params.n_ctx = 2048 * n_streams
-        params.n_seq_max = n_streams
-        params.n_outputs_max = n_streams + 85  # as the engine's
-        params.n_batch = params.n_ubatch = N_BATCH
-        params.n_threads = params.n_threads_batch = usable_cores()
-        params.flash_attn_type = flash
-        params.kv_unified, params.no_perf = False, True
-        self._context = lib.llama_init_from_model(self._model, params)
-        pool_params = ffi.new("struct ggml_threadpool_params *")
-        lib.ggml_threadpool_params_init(pool_params, params.n_threads)
-        self._pool = lib.ggml_threadpool_new(pool_params)
-        lib.llama_attach_threadpool(self._context, self._pool, ffi.NULL)
-        self._batch = lib.llama_batch_init(N_BATCH, 0, 1)
-        self._depth = 0
-        while self._depth < depth:
-            n = min(depth - self._depth, N_BATCH // n_streams)
-            self._decode([n] * n_streams, logits=False)
-            self._depth += n
-
-    def step(self, shape: tuple[int, ...]) -> float:
-        """Return the seconds of a step of so many rows of each sequence."""
-        seconds = self._decode(shape, logits=True)
-        memory = lib.llama_get_memory(self._context)
-        for sequence in range(len(shape)):
-            lib.llama_memory_seq_rm(memory, sequence, self._depth, -1)
-        return seconds
-
-    def _decode(self, shape: Sequence[int], logits: bool) -> float:
-        batch, row = self._batch, 0
-        for sequence, n in enumerate(shape):
-            for i in range(n):
-                batch.token[row], batch.pos[row], batch.n_seq_id[row] = 1000 + 7 * row, self._depth + i, 1
-                batch.seq_id[row][0], batch.logits[row] = sequence, logits
-                row += 1
-        batch.n_tokens = row
-        started = time.perf_counter()
-        if lib.llama_decode(self._context, batch) != 0:
-            raise SystemExit("llama_decode failed")
-        lib.llama_synchronize(self._context)
-        return time.perf_counter() - started
 
 
 def shapes(n_streams: int) -> list[tuple[int, ...]]:
@@ -91,22 +40,26 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=384)
     parser.add_argument("--streams", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--flash", type=int, default=-1, help="1 on, 0 off, -1 as upstream chooses")
+    parser.add_argument("--flash", type=int, choices=(0, 1), default=1)
     parser.add_argument("--model", type=Path, default=None)
     arguments = parser.parse_args()
     model = arguments.model or default_model_path()
     print_facts(describe(model))
-    steps = Steps(model, arguments.streams, arguments.depth, arguments.flash)
+    n_streams = arguments.streams
+    plain_shape = (1,) * n_streams
     first: dict[tuple[int, ...], list[float]] = defaultdict(list)
     later: dict[tuple[int, ...], list[float]] = defaultdict(list)
-    steps.step((1,) * arguments.streams)
-    for _ in range(arguments.rounds):
-        for shape in shapes(arguments.streams):
-            first[shape].append(steps.step(shape))
-            later[shape] += [steps.step(shape) for _ in range(N_STEPS - 1)]
-    plain = statistics.median(later[(1,) * arguments.streams])
+    n_outputs = max(map(sum, shapes(n_streams)))
+    with Bare(str(model), Shape(n_streams), None, Variant(bool(arguments.flash), together=True), n_outputs) as bare:
+        bare.prefill({sequence: range(1000, 1000 + arguments.depth) for sequence in range(n_streams)})
+        bare.rows(plain_shape)
+        for _ in range(arguments.rounds):
+            for shape in shapes(n_streams):
+                first[shape].append(bare.rows(shape))
+                later[shape] += [bare.rows(shape) for _ in range(N_STEPS - 1)]
+    plain = statistics.median(later[plain_shape])
     print(f"{'rows':16} {'ms':>8} {'lowest':>8} {'another':>8} {'plain=1':>8} {'all right':>10} {'break even':>10}")
-    for shape in shapes(arguments.streams):
+    for shape in shapes(n_streams):
         seconds = statistics.median(later[shape])
         n_guessed = sum(shape) - len(shape)
         right = "" if n_guessed == 0 else f"{(seconds / plain - 1) * len(shape) / n_guessed:.2f}"

@@ -37,9 +37,14 @@ class Variant:
 
 
 class Bare:
-    """A context and the tokens that its sequences hold."""
+    """A context and the tokens that its sequences hold.
 
-    def __init__(self, path: str, shape: Shape, n_threads: int | None, variant: Variant) -> None:
+    `n_outputs` is how many rows of logits a batch may ask for; not given, one of each sequence.
+    """
+
+    def __init__(
+        self, path: str, shape: Shape, n_threads: int | None, variant: Variant, n_outputs: int | None = None
+    ) -> None:
         self._together = variant.together
         self._n_past = [0] * shape.n_parallel
         self._any_token = itertools.count(1000, 7)
@@ -50,7 +55,8 @@ class Bare:
         self._n_vocab = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self._model))
         params = lib.llama_context_default_params()
         params.n_ctx = shape.n_parallel * shape.n_ctx
-        params.n_seq_max = params.n_outputs_max = shape.n_parallel
+        params.n_seq_max = shape.n_parallel
+        params.n_outputs_max = n_outputs or shape.n_parallel
         params.n_batch, params.n_ubatch = N_BATCH, N_UBATCH
         params.n_threads = params.n_threads_batch = n_threads or usable_cores()
         params.flash_attn_type = (
@@ -94,6 +100,19 @@ class Bare:
     def decode(self, n_sequences: int, n_steps: int) -> list[float]:
         """Decode one token of each of the first sequences in a step; return each step's seconds."""
         return [self._step(range(n_sequences)) for _ in range(n_steps)]
+
+    def rows(self, shape: Sequence[int]) -> float:
+        """Compute so many rows of each sequence, all with logits, and take them back; return the seconds."""
+        held = list(self._n_past)
+        for sequence, n_rows in enumerate(shape):
+            for _ in range(n_rows):
+                self._add(sequence, next(self._any_token) % self._n_vocab, True)
+        seconds = self._compute()
+        memory = lib.llama_get_memory(self._context)
+        for sequence, n_held in enumerate(held):
+            lib.llama_memory_seq_rm(memory, sequence, n_held, -1)
+        self._n_past = held
+        return seconds
 
     def copy_to_all(self) -> float:
         """Copy sequence 0 to the others; return the seconds, those of the decode step that does it included."""
