@@ -229,19 +229,20 @@ def print_all(results: Results) -> None:
 
 
 def picture(results: Results) -> str:
+    drawn = {workload: rounds for workload, rounds in results.runs.items() if workload != "memory"}
     samples = {
         workload: {
             engine: results.samples(workload, engine, WORKLOADS[workload].headline)
             for engine in ("ours", *results.peers, "bare")
         }
-        for workload in results.runs
-        if workload != "memory"
+        for workload in drawn
     }
     facts = results.facts
-    n_rounds = sorted({len(rounds) for workload, rounds in results.runs.items() if workload != "memory"})
     caption = f"{facts['cpu']}, {facts['cores']} cores; {facts['model']}; benchmarks/compare.py"
-    if n_rounds and n_rounds[-1] > 1:
-        several = " to ".join(map(str, dict.fromkeys((n_rounds[0], n_rounds[-1]))))
+    n_rounds = [len(rounds) for rounds in drawn.values()]
+    least, most = min(n_rounds, default=0), max(n_rounds, default=0)
+    if most > 1:
+        several = str(most) if least == most else f"{least} to {most}"
         caption += f", median of {several} rounds; lines from the least to the greatest"
     return draw(samples, caption)
 
@@ -273,7 +274,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--install", action="store_true", help="make the peers' environments first")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
-    parser.add_argument("--show", type=Path, help="run nothing: print and draw what --json wrote")
+    parser.add_argument("--show", type=Path, nargs="+", help="run nothing: print and draw what --json wrote")
     args = parser.parse_args()
     args.only = [name for name in WORKLOADS if name in args.only.split(",")]
     args.peers = dict(peer.partition("=")[::2] for peer in args.peers.split(",") if peer)
@@ -310,9 +311,21 @@ def run(args: argparse.Namespace) -> Results:
     return results
 
 
+def load(paths: Sequence[Path]) -> Results:
+    """Read what several runs of the same engines wrote, each of other workloads; facts are the first's."""
+    first, *others = (Results(**json.loads(path.read_text(encoding="utf-8"))) for path in paths)
+    for other in others:
+        if other.engines != first.engines:
+            raise SystemExit("these results are not of the same engines")
+        first.runs |= other.runs
+        first.errors += other.errors
+    first.runs = {workload: first.runs[workload] for workload in WORKLOADS if workload in first.runs}
+    return first
+
+
 def main() -> None:
     args = parse()
-    results = Results(**json.loads(args.show.read_text(encoding="utf-8"))) if args.show else run(args)
+    results = load(args.show) if args.show else run(args)
     print_all(results)
     if args.svg:
         args.svg.write_text(picture(results), encoding="utf-8")

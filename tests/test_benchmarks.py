@@ -15,6 +15,7 @@ from tools.tiny_models import tiny_llama
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
+from compare import load, picture  # noqa: E402
 from harness.bars import judge  # noqa: E402
 from harness.figures import percentile, spread  # noqa: E402
 from harness.forcing import Judge  # noqa: E402
@@ -79,6 +80,25 @@ def test_picture_is_xml_and_shows_every_engine() -> None:
     texts = [element.text for element in ET.fromstring(picture).iter() if element.text]
     assert {"llama-async", "a<b", "95", "50", "a & b"} <= set(texts)
     assert "llama_decode" not in texts
+
+
+def test_results_of_several_runs_are_one_picture(tmp_path: Path) -> None:
+    def written(name: str, workload: str, figure: str, n_rounds: int, engines: dict[str, str]) -> Path:
+        rounds = [{"ours": {"figures": {figure: 7.0}}}] * n_rounds
+        facts = {"cpu": "one", "cores": 2, "model": "m.gguf"}
+        path = tmp_path / name
+        path.write_text(json.dumps({"facts": facts, "engines": engines, "runs": {workload: rounds}}), encoding="utf-8")
+        return path
+
+    ours = {"ours": "the same"}
+    late = written("late.json", "hol", "gap p99 ms", 3, ours)
+    early = written("early.json", "single", "tok/s", 5, ours)
+    results = load([late, early])
+    assert list(results.runs) == ["single", "hol"]
+    assert "median of 3 to 5 rounds" in picture(results)
+    assert "median of 3 rounds" in picture(load([late]))
+    with pytest.raises(SystemExit, match="not of the same engines"):
+        load([late, written("other.json", "single", "tok/s", 1, {"ours": "another build"})])
 
 
 def test_command_runs_each_engine_that_is_there(tmp_path: Path) -> None:

@@ -108,10 +108,8 @@ class Bare:
             for _ in range(n_rows):
                 self._add(sequence, next(self._any_token) % self._n_vocab, True)
         seconds = self._compute()
-        memory = lib.llama_get_memory(self._context)
         for sequence, n_held in enumerate(held):
-            lib.llama_memory_seq_rm(memory, sequence, n_held, -1)
-        self._n_past = held
+            self._cut(sequence, n_held)
         return seconds
 
     def copy_to_all(self) -> float:
@@ -123,9 +121,12 @@ class Bare:
         self._n_past = [n_past] * len(self._n_past)
         last = len(self._n_past) - 1
         seconds = self._step([last])
-        lib.llama_memory_seq_rm(memory, last, n_past, -1)
-        self._n_past[last] = n_past
+        self._cut(last, n_past)
         return seconds
+
+    def _cut(self, sequence: int, n_past: int) -> None:
+        lib.llama_memory_seq_rm(lib.llama_get_memory(self._context), sequence, n_past, -1)
+        self._n_past[sequence] = n_past
 
     def _step(self, sequences: Sequence[int]) -> float:
         for sequence in sequences:
