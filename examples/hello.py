@@ -14,7 +14,7 @@ async def main(model: str) -> None:
     async with AsyncLlama(model) as client:
         answer = await client.chat.completions.create(
             model="default",
-            messages=[{"role": "user", "content": "What is the capital of France?"}],
+            messages=[{"role": "user", "content": "Why is the sky blue?"}],
             max_tokens=60,
         )
         print(answer.choices[0].message.content)

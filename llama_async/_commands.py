@@ -7,7 +7,8 @@ import sys
 
 __all__ = ["QUESTION", "demo", "doctor"]
 
-QUESTION = "What is the capital of France?"
+# Answered well whichever of upstream's kernels computes it: of a capital the default model speaks French with some.
+QUESTION = "Why is the sky blue?"
 
 
 def doctor(*, as_json: bool) -> int:
