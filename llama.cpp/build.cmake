@@ -49,12 +49,16 @@ function(llama_async_include_first target header)
 endfunction()
 
 # GCC drops the stores that fill the AMX tile configuration (amx_barrier.h says why). Clang does not. Compute threads
-# that wait let others run (spin_yield.h).
+# that wait let others run (spin_yield.h). Flash attention is ours where it is faster (flash_attention.cpp).
 get_property(_targets DIRECTORY "${LLAMA_CPP_DIR}/ggml/src" PROPERTY BUILDSYSTEM_TARGETS)
 list(FILTER _targets INCLUDE REGEX "^ggml-cpu(-[a-z0-9_]+)?$")
 if(_targets)
     list(GET _targets 0 _target) # all variants are targets of one directory and share its source properties
     llama_async_include_first(${_target} spin_yield.h "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c")
+    llama_async_include_first(${_target} flash_attention_rename.h "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ops.cpp")
+    foreach(_each IN LISTS _targets)
+        target_sources(${_each} PRIVATE "${CMAKE_CURRENT_LIST_DIR}/flash_attention.cpp")
+    endforeach()
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         file(GLOB _amx_sources "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/amx/*.cpp")
         llama_async_include_first(${_target} amx_barrier.h ${_amx_sources})
