@@ -148,6 +148,7 @@ PrefixRules Decoder::prefix_rules(bool use_cache) const {
     rules.can_reuse = use_cache;
     rules.can_cut = memory_.can_cut();
     rules.can_keep = memory_.can_keep();
+    rules.neighbours = is_partitioned_ && rules.can_keep; // whoever has to leave a slot for it is kept
     if (memory_.copies_for_nothing()) {
         rules.copy_tokens = 1;
     } else if (budget_.prefill_token_s() > 0) {

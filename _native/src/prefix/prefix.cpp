@@ -1,6 +1,7 @@
 #include "prefix/prefix.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace la {
 
@@ -48,12 +49,17 @@ Placement place(const Tokens & prompt, const std::vector<SlotView> & slots, cons
     Offer copied;       // another slot's state, free or not
     Offer restored;     // a stored one
     Offer coming;       // will be held by a slot that is prefilling now
-    int32_t spare = -1; // the free slot that is missed least: empty, else the longest unused
+    int32_t spare = -1; // the free slot that is missed least: with neighbours, if that counts; empty, else the longest unused
     int32_t n_parted = 0; // somebody's tokens begin so, but his state cannot be had there
     const auto cost = [&](const Tokens & tokens) {
         return rules.copy_tokens + static_cast<int32_t>(rules.copy_share * static_cast<double>(tokens.size()));
     };
-    const auto worth = [&](int32_t s) { return slots[s].computed->empty() ? 0 : slots[s].last_used + 1; };
+    const auto is_busy = [&](int32_t s) { return s >= 0 && s < static_cast<int32_t>(slots.size()) && !slots[s].idle; };
+    const auto worth = [&](int32_t s) {
+        // Between two busy ones: a graph less. Beside one: none more.
+        const int n_graphs = rules.neighbours ? 1 - is_busy(s - 1) - is_busy(s + 1) : 0;
+        return std::make_pair(n_graphs, slots[s].computed->empty() ? 0 : slots[s].last_used + 1);
+    };
     for (size_t i = 0; i < slots.size(); ++i) {
         const auto & slot = slots[i];
         const auto index = static_cast<int32_t>(i);

@@ -32,6 +32,7 @@ struct PrefixRules {
     bool can_keep = true;      // such a state is kept when asked for
     int32_t copy_tokens = 32;  // a copy costs as much as computing so many tokens,
     double copy_share = 0;     // and so much for each token that is copied
+    bool neighbours = false;   // a slot beside the busy ones is better than one apart: they share a graph
 };
 
 struct Placement {

@@ -43,6 +43,22 @@ TEST(the_least_recently_used_is_overwritten) {
     CHECK(place(range(100), { { &a, nullptr, true, 5 }, { &b, nullptr, true, 3 } }, {}).slot == 1);
 }
 
+TEST(who_decodes_together_lies_side_by_side) {
+    PrefixRules rules;
+    rules.neighbours = true;
+    const Tokens a = range(50, 1000);
+    const Tokens b = range(50, 2000);
+    const SlotView free_a = { &a, nullptr, true, 5 };
+    const SlotView free_b = { &b, nullptr, true, 3 };
+    const SlotView empty = { &k_empty, nullptr, true, 0 };
+    const SlotView busy = { &b, nullptr, false, 9 };
+    CHECK(place(range(100), { free_a, busy, free_b, empty }, rules).slot == 2);           // of neighbours the older
+    CHECK(place(range(100), { free_b, busy, free_a, busy, free_b }, rules).slot == 2);    // before that, a gap
+    CHECK(place(range(100), { busy, busy, free_a, empty }, rules).slot == 2);             // before an empty one apart
+    CHECK(place(range(100), { free_a, free_b, empty }, rules).slot == 2);                 // nobody decodes
+    CHECK(place(range(100), { busy, busy, free_a, empty }, {}).slot == 3);                // it does not count
+}
+
 TEST(the_next_turn_goes_to_its_own_slot) {
     const Tokens turn = range(80);
     const Tokens other = range(50, 1000);
