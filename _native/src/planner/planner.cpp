@@ -71,6 +71,9 @@ void StepBudget::note_step(int32_t n_decoded, int32_t n_prefilled, double second
     // A few tokens cost as much as one: they say nothing about the price of many.
     if (n_prefilled >= k_min_tokens / 2 && prefill_s > 0) {
         smooth(somebody_decodes ? beside_token_s_ : alone_token_s_, prefill_s / n_prefilled);
+        if (somebody_decodes && alone_token_s_ > 0) {
+            smooth(beside_graph_s_, prefill_s - n_prefilled * alone_token_s_);
+        }
     }
 }
 
@@ -104,18 +107,21 @@ double StepBudget::decode_step_s(int32_t n_decoding) const {
 
 double StepBudget::spare_s(int32_t n_decoding, int32_t n_prompts) const {
     const double step_s = decode_step_s(n_decoding);
-    return step_s == 0 ? 0 : k_slowdown * decode_step_s(n_decoding + std::max(n_prompts - 1, 0)) - step_s;
+    if (step_s == 0) {
+        return 0;
+    }
+    return std::max(k_slowdown * decode_step_s(n_decoding + std::max(n_prompts - 1, 0)), k_unnoticed_s) - step_s;
 }
 
 int32_t StepBudget::n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s) const {
     if (n_decoding == 0) {
         return n_max_;
     }
-    const double token_s = beside_token_s_ > 0 ? beside_token_s_ : alone_token_s_;
+    const double token_s = alone_token_s_ > 0 ? alone_token_s_ : beside_token_s_;
     if (decode_step_s(n_decoding) == 0 || token_s == 0) {
         return std::min(n_max_, k_first_guess);
     }
-    const double n = (spare_s(n_decoding, n_prompts) - spent_s) / token_s;
+    const double n = (spare_s(n_decoding, n_prompts) - spent_s - beside_graph_s_) / token_s;
     return static_cast<int32_t>(std::clamp(n, double(std::min(k_min_tokens, n_max_)), double(n_max_)));
 }
 

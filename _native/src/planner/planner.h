@@ -35,6 +35,8 @@ class StepBudget {
     // Past this factor of a plain decode step, those who decode would feel somebody else's prompt. Of several prompts that
     // wait, all but one count as if they decoded already: soon they will, and then a step takes that long anyway.
     static constexpr double k_slowdown = 2.2;
+    // Nor do they feel it in steps that are still faster than anybody reads, and a prompt in small parts takes far longer.
+    static constexpr double k_unnoticed_s = 0.040;
     static constexpr int32_t k_first_guess = 64;
     static constexpr int32_t k_min_tokens = 8;
 
@@ -57,10 +59,12 @@ class StepBudget {
   private:
     int32_t n_max_;
     std::vector<double> decode_step_s_; // by the number of those who decode; 0: unknown
-    // Of a prompt token in a step of its own, and of one beside those who decode: a smaller part of a graph, which costs
-    // more.
+    // Of a prompt token in a step of its own, and of one beside those who decode.
     double alone_token_s_ = 0;
     double beside_token_s_ = 0;
+    // What a part beside those who decode costs more than its tokens do alone: a graph, however few tokens are in it. Taken
+    // for the tokens' price it would make the next part smaller, and its tokens dearer still.
+    double beside_graph_s_ = 0;
 };
 
 } // namespace la

@@ -127,7 +127,7 @@ TEST(each_crowd_has_a_step_of_its_own) {
     CHECK(near(other.decode_step_s(2), 0.050));
 }
 
-TEST(tokens_beside_decoders_have_a_price_of_their_own) {
+TEST(a_part_beside_decoders_costs_a_graph_more) {
     StepBudget budget(512);
     budget.note_step(0, 512, 0.512, false); // 1 ms each
     budget.note_step(4, 0, 0.020, true);
@@ -135,9 +135,9 @@ TEST(tokens_beside_decoders_have_a_price_of_their_own) {
     CHECK(budget.n_prefill(4, 1, 0.010) >= 13 && budget.n_prefill(4, 1, 0.010) <= 14);
     CHECK(budget.n_prefill(4, 1, 1) == StepBudget::k_min_tokens);
     for (int i = 0; i < 50; ++i) {
-        budget.note_step(4, 30, 0.080, true); // 2 ms each
+        budget.note_step(4, 30, 0.060, true); // 1 ms each, and 10 ms
     }
-    CHECK(budget.n_prefill(4, 1) >= 11 && budget.n_prefill(4, 1) <= 12);
+    CHECK(budget.n_prefill(4, 1) >= 13 && budget.n_prefill(4, 1) <= 14);
     CHECK(budget.prefill_token_s() > 0.0009 && budget.prefill_token_s() < 0.0011);
     CHECK(budget.spare_s(4, 1) > 0.0239 && budget.spare_s(4, 1) < 0.0241);
 }
@@ -148,15 +148,24 @@ TEST(many_prompts_may_take_longer_than_one) {
     const auto near = [](double a, double b) { return a > b - 1e-6 && a < b + 1e-6; };
     CHECK(budget.spare_s(0, 4) == 0 && budget.spare_s(1, 4) == 0);
     for (int i = 0; i < 50; ++i) {
-        budget.note_step(1, 0, 0.010, true);
-        budget.note_step(9, 0, 0.050, true);
-        budget.note_step(0, 100, 0.200, false); // 2 ms each
+        budget.note_step(1, 0, 0.100, true);
+        budget.note_step(9, 0, 0.500, true);
+        budget.note_step(0, 100, 2, false); // 20 ms each
     }
-    CHECK(near(budget.spare_s(1, 0), 1.2 * 0.010) && near(budget.spare_s(1, 1), 1.2 * 0.010));
-    CHECK(near(budget.spare_s(1, 9), 2.2 * 0.050 - 0.010));
+    CHECK(near(budget.spare_s(1, 0), 1.2 * 0.100) && near(budget.spare_s(1, 1), 1.2 * 0.100));
+    CHECK(near(budget.spare_s(1, 9), 2.2 * 0.500 - 0.100));
     CHECK(budget.n_prefill(1, 9) == 50);
-    CHECK(near(budget.decode_step_s(14), 0.060)); // nobody has seen so many
-    CHECK(near(budget.spare_s(9, 6), 2.2 * 0.060 - 0.050));
+    CHECK(near(budget.decode_step_s(14), 0.600)); // nobody has seen so many
+    CHECK(near(budget.spare_s(9, 6), 2.2 * 0.600 - 0.500));
+}
+
+TEST(fast_steps_leave_a_prompt_more) {
+    StepBudget budget(512);
+    budget.note_step(0, 100, 0.100, false); // 1 ms each
+    budget.note_step(4, 0, 0.010, true);
+    CHECK(budget.spare_s(4, 1) > 0.0299 && budget.spare_s(4, 1) < 0.0301);
+    CHECK(budget.n_prefill(4, 1) >= 29 && budget.n_prefill(4, 1) <= 30);
+    CHECK(budget.spare_s(0, 1) == 0); // nobody decodes
 }
 
 TEST(budget_has_a_floor) {
