@@ -211,7 +211,7 @@ async def memory(model: Path, n_threads: int | None) -> Row:
     n_file = model.stat().st_size  # noqa: ASYNC240 (once, and nothing else runs)
     before = process.memory_info().rss
     async with AsyncLlama(model, n_parallel=16, n_ctx=2048, n_threads=n_threads) as client:
-        await run_streams(client, 16, 32)
+        await run_streams(client, 16, 64)
         row.ours.append((process.memory_info().rss - before) / 2**20)
         engine = await engine_of(client)
         bare = await asyncio.to_thread(engine.bare_loop, 16, 8, 1)
