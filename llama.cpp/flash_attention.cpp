@@ -2,8 +2,8 @@
 //
 // Upstream walks through the cache once for each query row, one position after the other, as long as a sequence brings
 // fewer than 64 rows: all of decoding, and prompts in parts. With AVX512-FP16 the steps of its sums are longer than a
-// head of 64, which it then adds up without SIMD. Here all rows that read the same keys (the heads of a group, the
-// tokens of a sequence) form tiles, a block of keys and values is converted once for a tile, and both products are small
+// head of 64, which it then adds up without SIMD. Here the rows of a sequence form tiles. A block of keys and values is
+// converted once for all rows of a tile that read it (the heads of a group, the tokens), and both products are small
 // matrix products in F32. Figures in docs/design.md.
 //
 // Whatever has another shape or type goes to upstream's.
@@ -203,10 +203,9 @@ void add_product(Matrix c, Matrix a, Matrix b, int64_t n_rows, int64_t n, int64_
 
 // -- attention ---------------------------------------------------------------------------------------------------
 
-// Positions of a block that some row of the tile sees, in whole registers.
 struct Range {
     int64_t begin;
-    int64_t end;
+    int64_t end; // not in it
 };
 
 // One node of the graph. Sequences have a stream each; the heads of a group read the same keys and values.
@@ -235,17 +234,15 @@ class Attention {
         return types && shapes && rows && mask;
     }
 
-    // Rows that read the same keys and values: token by token, of each the heads of the group.
-    int64_t n_segment_rows() const { return group_ * n_tokens_; }
-    int64_t n_segments() const { return k_->ne[2] * k_->ne[3]; }
+    // Rows of a stream: those of a kv head lie together, token by token, of each the heads of the group.
+    int64_t n_stream_rows() const { return k_->ne[2] * n_head_rows(); }
+    int64_t n_streams() const { return k_->ne[3]; }
 
-    static int64_t scratch_floats(int64_t d_k, int64_t d_v) {
-        return k_tile_rows * (d_k + d_v + k_block) + k_block * (d_k + d_v);
-    }
-    int64_t scratch_floats() const { return scratch_floats(d_k_, d_v_); }
+    int64_t scratch_floats() const { return k_tile_rows * (d_k_ + d_v_ + k_block) + k_block * (d_k_ + d_v_); }
 
-    // Up to k_tile_rows rows of a segment, from `first` on.
-    void compute_tile(int64_t segment, int64_t first, int64_t n_rows, float * scratch) const {
+    // Up to k_tile_rows rows of a stream, from `first` on. Positions are walked through once for all of them, since those of
+    // several kv heads lie side by side in the cache.
+    void compute_tile(int64_t stream, int64_t first, int64_t n_rows, float * scratch) const {
         const Matrix queries = {scratch, d_k_};
         const Matrix weights = {queries.row(k_tile_rows), k_block};
         const Matrix sums = {weights.row(k_tile_rows), d_v_};
@@ -256,44 +253,57 @@ class Attention {
         std::fill_n(highest, k_tile_rows, -INFINITY);
         std::fill_n(sums.data, n_rows * d_v_, 0.0f);
 
-        const int64_t kv_head = segment % k_->ne[2];
-        const int64_t stream = segment / k_->ne[2];
+        const int64_t first_head = first / n_head_rows();
+        const int64_t last_head = (first + n_rows - 1) / n_head_rows();
+        // Those of the tile's rows that belong to a kv head.
+        const auto rows_of = [&](int64_t kv_head) {
+            return Range{std::max<int64_t>(kv_head * n_head_rows() - first, 0),
+                         std::min((kv_head + 1) * n_head_rows() - first, n_rows)};
+        };
+        const Range tokens = first_head == last_head ? Range{token(first), token(first + n_rows - 1) + 1} : Range{0, n_tokens_};
         for (int64_t row = 0; row < n_rows; ++row) {
-            const auto * from = reinterpret_cast<const float *>(
-                at(q_, (first + row) / group_, head(kv_head, first + row), stream));
+            const auto * from = reinterpret_cast<const float *>(at(q_, token(first + row), head(first + row), stream));
             for (int64_t i = 0; i < d_k_; i += k_lanes) {
                 store(queries.row(row) + i, multiply(load(from + i), all(scale_)));
             }
         }
         for (int64_t begin = 0; begin < n_kv_; begin += k_block) {
-            const Range seen = visible(begin, first / group_, (first + n_rows - 1) / group_, stream);
-            if (seen.begin == seen.end) {
+            const Range seen = visible(begin, tokens, stream);
+            const int64_t n = seen.end - seen.begin;
+            if (n == 0) {
                 continue;
             }
-            const int64_t n = seen.end - seen.begin;
-            fetch(v_, d_v_, kv_head, stream, seen);
-            pack_keys(keys, kv_head, stream, seen);
-            for (int64_t row = 0; row < n_rows; ++row) {
-                std::fill_n(weights.row(row), n, 0.0f);
-            }
-            add_product(weights, queries, keys, n_rows, d_k_, n);
-            for (int64_t row = 0; row < n_rows; ++row) {
-                weigh(weights.row(row), mask_row((first + row) / group_, stream, seen.begin), n, highest[row], totals[row],
-                      sums.row(row));
+            fetch(v_, d_v_, first_head, last_head, stream, seen);
+            for (int64_t kv_head = first_head; kv_head <= last_head; ++kv_head) {
+                const Range rows = rows_of(kv_head);
+                pack_keys(keys, kv_head, stream, seen);
+                for (int64_t row = rows.begin; row < rows.end; ++row) {
+                    std::fill_n(weights.row(row), n, 0.0f);
+                }
+                add_product({weights.row(rows.begin), k_block}, {queries.row(rows.begin), d_k_}, keys, rows.end - rows.begin,
+                            d_k_, n);
+                for (int64_t row = rows.begin; row < rows.end; ++row) {
+                    weigh(weights.row(row), mask_row(token(first + row), stream, seen.begin), n, highest[row], totals[row],
+                          sums.row(row));
+                }
             }
             if (begin + k_block < n_kv_) {
-                fetch(k_, d_k_, kv_head, stream, {begin + k_block, std::min(begin + 2 * k_block, n_kv_)});
+                fetch(k_, d_k_, first_head, last_head, stream, {begin + k_block, std::min(begin + 2 * k_block, n_kv_)});
             }
-            pack_values(values, kv_head, stream, seen);
-            add_product(sums, weights, values, n_rows, n, d_v_);
+            for (int64_t kv_head = first_head; kv_head <= last_head; ++kv_head) {
+                const Range rows = rows_of(kv_head);
+                pack_values(values, kv_head, stream, seen);
+                add_product({sums.row(rows.begin), d_v_}, {weights.row(rows.begin), k_block}, values, rows.end - rows.begin, n,
+                            d_v_);
+            }
         }
         for (int64_t row = 0; row < n_rows; ++row) {
-            const int64_t i_head = head(kv_head, first + row);
+            const int64_t i_head = head(first + row);
             if (sinks_ != nullptr) {
                 sink(static_cast<const float *>(sinks_->data)[i_head], highest[row], totals[row], sums.row(row));
             }
             const Lanes share = all(totals[row] == 0.0f ? 0.0f : 1.0f / totals[row]);
-            auto * to = reinterpret_cast<float *>(at(dst_, i_head, (first + row) / group_, stream));
+            auto * to = reinterpret_cast<float *>(at(dst_, i_head, token(first + row), stream));
             for (int64_t i = 0; i < d_v_; i += k_lanes) {
                 store(to + i, multiply(load(sums.row(row) + i), share));
             }
@@ -305,7 +315,9 @@ class Attention {
         return static_cast<char *>(tensor->data) + i1 * tensor->nb[1] + i2 * tensor->nb[2] + i3 * tensor->nb[3];
     }
 
-    int64_t head(int64_t kv_head, int64_t row) const { return kv_head * group_ + row % group_; }
+    int64_t n_head_rows() const { return n_tokens_ * group_; }
+    int64_t token(int64_t row) const { return row % n_head_rows() / group_; }
+    int64_t head(int64_t row) const { return row / n_head_rows() * group_ + row % group_; }
 
     const ggml_fp16_t * mask_row(int64_t token, int64_t stream, int64_t position) const {
         if (mask_ == nullptr) {
@@ -314,14 +326,14 @@ class Attention {
         return reinterpret_cast<const ggml_fp16_t *>(at(mask_, token, 0, stream % mask_->ne[3])) + position;
     }
 
-    // What of the block at `begin` the tokens from `first` to `last` see.
-    Range visible(int64_t begin, int64_t first, int64_t last, int64_t stream) const {
+    // What of the block at `begin` some of the tokens see, in whole registers.
+    Range visible(int64_t begin, Range tokens, int64_t stream) const {
         const int64_t end = std::min(begin + k_block, n_kv_);
         if (mask_ == nullptr) {
             return {begin, end};
         }
         Range seen = {end, begin};
-        for (int64_t token = first; token <= last; ++token) {
+        for (int64_t token = tokens.begin; token < tokens.end; ++token) {
             const ggml_fp16_t * mask = mask_row(token, stream, 0);
             for (int64_t i = begin; i < end; i += k_lanes) {
                 if ((i < seen.begin || i >= seen.end) && greatest(load_f16(mask + i)) != -INFINITY) {
@@ -333,11 +345,13 @@ class Attention {
     }
 
     // Has keys or values brought near while something else is computed.
-    static void fetch(const ggml_tensor * from, int64_t d, int64_t kv_head, int64_t stream, Range range) {
+    static void fetch(const ggml_tensor * from, int64_t d, int64_t first_head, int64_t last_head, int64_t stream, Range range) {
         for (int64_t i = range.begin; i < range.end; ++i) {
-            const char * row = at(from, i, kv_head, stream);
-            for (int64_t j = 0; j < d * static_cast<int64_t>(sizeof(ggml_fp16_t)); j += 64) {
-                _mm_prefetch(row + j, _MM_HINT_T0);
+            for (int64_t kv_head = first_head; kv_head <= last_head; ++kv_head) {
+                const char * row = at(from, i, kv_head, stream);
+                for (int64_t j = 0; j < d * static_cast<int64_t>(sizeof(ggml_fp16_t)); j += 64) {
+                    _mm_prefetch(row + j, _MM_HINT_T0);
+                }
             }
         }
     }
@@ -434,8 +448,8 @@ class Attention {
 
 void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst) {
     const Attention attention(dst);
-    const int64_t n_segment = attention.n_segment_rows();
-    const int64_t n_rows = n_segment * attention.n_segments();
+    const int64_t n_stream_rows = attention.n_stream_rows();
+    const int64_t n_rows = n_stream_rows * attention.n_streams();
     const int64_t n_threads = params->nth;
     // With few rows for many threads upstream's way of splitting the positions among them is faster.
     if (params->use_ref || !attention.is_ours() || n_rows < 2 * n_threads) {
@@ -445,15 +459,15 @@ void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggm
     float * scratch = static_cast<float *>(params->wdata) +
                       params->ith * (attention.scratch_floats() + static_cast<int64_t>(CACHE_LINE_SIZE_F32));
 
-    const int64_t n_segment_tiles = (n_segment + k_tile_rows - 1) / k_tile_rows;
-    const int64_t n_tiles = n_segment_tiles * attention.n_segments();
+    const int64_t n_stream_tiles = (n_stream_rows + k_tile_rows - 1) / k_tile_rows;
+    const int64_t n_tiles = n_stream_tiles * attention.n_streams();
     if (n_tiles < 4 * n_threads) {
         // Equal shares, for which threads need not wait for each other.
         const int64_t end = n_rows * (params->ith + 1) / n_threads;
         for (int64_t row = n_rows * params->ith / n_threads; row < end;) {
-            const int64_t first = row % n_segment;
-            const int64_t n = std::min({k_tile_rows, n_segment - first, end - row});
-            attention.compute_tile(row / n_segment, first, n, scratch);
+            const int64_t first = row % n_stream_rows;
+            const int64_t n = std::min({k_tile_rows, n_stream_rows - first, end - row});
+            attention.compute_tile(row / n_stream_rows, first, n, scratch);
             row += n;
         }
         return;
@@ -463,8 +477,8 @@ void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggm
     }
     ggml_barrier(params->threadpool);
     for (int64_t tile = params->ith; tile < n_tiles; tile = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-        const int64_t first = tile % n_segment_tiles * k_tile_rows;
-        attention.compute_tile(tile / n_segment_tiles, first, std::min(k_tile_rows, n_segment - first), scratch);
+        const int64_t first = tile % n_stream_tiles * k_tile_rows;
+        attention.compute_tile(tile / n_stream_tiles, first, std::min(k_tile_rows, n_stream_rows - first), scratch);
     }
 }
 

@@ -107,10 +107,7 @@ double StepBudget::decode_step_s(int32_t n_decoding) const {
 
 double StepBudget::spare_s(int32_t n_decoding, int32_t n_prompts) const {
     const double step_s = decode_step_s(n_decoding);
-    if (step_s == 0) {
-        return 0;
-    }
-    return std::max(k_slowdown * decode_step_s(n_decoding + std::max(n_prompts - 1, 0)), k_unnoticed_s) - step_s;
+    return step_s == 0 ? 0 : spare_of(step_s, decode_step_s(n_decoding + std::max(n_prompts - 1, 0)));
 }
 
 int32_t StepBudget::n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s) const {

@@ -1,6 +1,7 @@
 // Which sequence computes how many tokens in the next decode step. Pure: no clock, no llama.h, no locks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -47,6 +48,11 @@ class StepBudget {
     void note_step(int32_t n_decoded, int32_t n_prefilled, double seconds, bool somebody_decodes);
     // How many tokens of so many prompts the next step may take. spent_s: what those who decode have waited for already.
     int32_t n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s = 0) const;
+
+    // How much longer than a plain step of those who decode one may take that has part of a prompt.
+    static double spare_of(double decode_step_s, double crowd_step_s) {
+        return std::max(k_slowdown * crowd_step_s, k_unnoticed_s) - decode_step_s;
+    }
 
     // Estimated seconds of a step in which so many decode, and nothing else; 0 while unknown.
     double decode_step_s(int32_t n_decoding) const;

@@ -293,7 +293,7 @@ class Search {
 
     // What the planner lets a prompt compute in one step beside all streams. REQUIRES: the price of a token is known.
     int32_t part() const {
-        const double n = (StepBudget::k_slowdown - 1) * step_s_ / token_s_;
+        const double n = StepBudget::spare_of(step_s_, step_s_) / token_s_;
         return static_cast<int32_t>(std::clamp(n, double(StepBudget::k_min_tokens), double(k_prompt)));
     }
 
