@@ -62,15 +62,15 @@ class Tuned:
 
     Attributes:
         options: With what is known, or with the time that measuring may take.
-        key: By which it is kept; empty where nothing is to be.
+        place: Where it is kept, as the cache directory was when it was looked for; `None` where nothing is to be.
     """
 
     options: EngineOptions
-    key: str = ""
+    place: Path | None = None
 
     def keep(self, measured: Mapping[str, Any]) -> None:
         """Keep what the engine has measured (the object of `la_engine_tuning`), if anything."""
-        if not self.key or not measured or measured.get("stopped"):
+        if self.place is None or not measured or measured.get("stopped"):
             return
         entry = {
             "format": _FORMAT,
@@ -80,13 +80,13 @@ class Tuned:
             "machine": _machine(),
             "measured": dict(measured),
         }
-        _write(_tuning_dir() / f"{self.key}.json", entry)
+        _write(self.place, entry)
 
     def known(self, measured: Mapping[str, Any]) -> Tuned:
         """Return what the next engine is opened with after one that has measured this."""
-        if not self.key or not measured or measured.get("stopped"):
+        if self.place is None or not measured or measured.get("stopped"):
             return self
-        return Tuned(_applied(self.options, measured.get("chosen", {})), self.key)
+        return Tuned(_applied(self.options, measured.get("chosen", {})), self.place)
 
 
 def _tuning_dir() -> Path:
@@ -104,14 +104,14 @@ def look_up(options: EngineOptions) -> Tuned:
     if budget_s == 0:
         return Tuned(options)
     try:
-        key = _key(options)
+        place = _tuning_dir() / f"{_key(options)}.json"
     except OSError:
         # The loader says what is wrong with the file.
         return Tuned(options.with_number("tune_s", budget_s))
-    entry = _read(_tuning_dir() / f"{key}.json")
+    entry = _read(place)
     if entry is not None and _is_usable(entry, budget_s):
-        return Tuned(_applied(options, entry["measured"]["chosen"]), key)
-    return Tuned(options.with_number("tune_s", budget_s), key)
+        return Tuned(_applied(options, entry["measured"]["chosen"]), place)
+    return Tuned(options.with_number("tune_s", budget_s), place)
 
 
 def _is_usable(entry: Mapping[str, Any], budget_s: float) -> bool:
@@ -125,7 +125,7 @@ def _is_usable(entry: Mapping[str, Any], budget_s: float) -> bool:
 
 def report() -> dict[str, Any]:
     """What `doctor` knows of it: whether engines measure, where results are kept, and all of them, the newest first."""
-    kept = [entry | {"file": path.name} for path in _files() if (entry := _read(path)) is not None]
+    kept = [entry | {"file": path.name} for path in _files(_tuning_dir()) if (entry := _read(path)) is not None]
     return {"override": os.environ.get(_OVERRIDE, ""), "dir": str(_tuning_dir()), "kept": kept}
 
 
@@ -239,10 +239,10 @@ def _build() -> str:
     return build_key(build())
 
 
-def _files() -> list[Path]:
+def _files(directory: Path) -> list[Path]:
     found: list[tuple[float, Path]] = []
     with contextlib.suppress(OSError):
-        for path in _tuning_dir().glob("*.json"):
+        for path in directory.glob("*.json"):
             with contextlib.suppress(OSError):
                 found.append((path.stat().st_mtime, path))
     return [path for _, path in sorted(found, reverse=True)]
@@ -302,7 +302,7 @@ def _write(path: Path, entry: Mapping[str, Any]) -> None:
         except BaseException:
             Path(scratch).unlink(missing_ok=True)
             raise
-        for old in _files()[_FILES_MAX:]:
+        for old in _files(path.parent)[_FILES_MAX:]:
             old.unlink(missing_ok=True)
     except OSError:
         pass

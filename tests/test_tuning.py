@@ -243,11 +243,11 @@ def test_a_result_is_for_one_model_and_its_options(tiny: Path, tmp_path: Path, c
 
 def test_a_result_is_for_one_build_and_one_machine(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = options_of(tiny, tune=True)
-    keys = {_tuning.look_up(options).key}
+    keys = {_tuning.look_up(options).place}
     monkeypatch.setattr(_doctor, "build_key", lambda _: "another")
-    keys.add(_tuning.look_up(options).key)
+    keys.add(_tuning.look_up(options).place)
     monkeypatch.setattr(_tuning, "_machine", lambda: {"cores": 1000})
-    keys.add(_tuning.look_up(options).key)
+    keys.add(_tuning.look_up(options).place)
     assert len(keys) == 3
 
 
@@ -338,7 +338,7 @@ def test_several_writers_leave_a_whole_file(tiny: Path, cache: Path) -> None:
     over.set()
     reader.join()
     assert set(seen) == {0}
-    assert [path.name for path in cache.iterdir()] == [f"{tuned.key}.json"]
+    assert list(cache.iterdir()) == [tuned.place]
 
 
 def test_the_oldest_results_go(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,7 +351,7 @@ def test_the_oldest_results_go(tiny: Path, cache: Path, monkeypatch: pytest.Monk
 
 def test_missing_model_is_left_to_the_loader(tmp_path: Path) -> None:
     tuned = _tuning.look_up(options_of(tmp_path / "none.gguf", tune=True))
-    assert tuned.key == ""
+    assert tuned.place is None
     tuned.keep(measured())
     assert _tuning.report()["kept"] == []
 
