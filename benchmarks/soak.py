@@ -8,9 +8,10 @@ break off at random points, by cancelling and by leaving a stream. Half of the r
 partitioned, half one whose cache is shared and too small for all (`n_kv`), which has to preempt.
 
 Each greedy answer is then computed alone by teacher forcing: every token has to be the most likely one within a margin,
-which is measured in the same run (harness/forcing.py). As a check of the check, answers are judged as if they had been
-given to the next prompt. Answers under a schema have to satisfy it. At the end no request may be left, and resident
-memory must not have grown by more than 24 MiB since half of the requests.
+which is measured in the same run (harness/forcing.py); where no log probabilities told the tokens, the text is cut
+into the most likely ones. As a check of the check, answers are judged as if they had been given to the next prompt.
+Answers under a schema have to satisfy it. At the end no request may be left, and resident memory must not have grown by
+more than 24 MiB since half of the requests.
 
 Exits with 1 if anything of this fails. `--set NAME=VALUE` passes options to the client. Needs numpy and jsonschema.
 """
@@ -70,8 +71,8 @@ class Greedy:
     messages: Messages
     pieces: list[bytes] | None
     text: str
-    n_tokens: int
     has_ended: bool
+    ignores_ends: bool
 
 
 @dataclass
@@ -133,7 +134,6 @@ class Soak:
                 request,
                 None if entries is None else [bytes(entry.bytes or ()) for entry in entries],
                 choice.message.content or "",
-                answer.usage.completion_tokens if n == 1 else 0,
                 choice.finish_reason == "stop",
             )
 
@@ -153,15 +153,14 @@ class Soak:
                 n_wanted -= 1
                 if n_wanted < 0:
                     break
-        self.keep(request, pieces, text, len(pieces), reason == "stop")
+        self.keep(request, pieces, text, reason == "stop")
         if reason and len(request["messages"]) < 6 and self.choose.random() < 0.3:
             self.conversations.append([*request["messages"], {"role": "assistant", "content": text}])
             del self.conversations[:-50]
 
-    def keep(
-        self, request: dict[str, Any], pieces: list[bytes] | None, text: str, n_tokens: int, has_ended: bool
-    ) -> None:
-        self.greedy.append(Greedy(request["messages"], pieces, text, n_tokens, has_ended))
+    def keep(self, request: dict[str, Any], pieces: list[bytes] | None, text: str, has_ended: bool) -> None:
+        ignores_ends = request["extra_body"]["ignore_eos"]
+        self.greedy.append(Greedy(request["messages"], pieces, text, has_ended, ignores_ends))
 
     async def sampled(self) -> None:
         n = self.choose.choice((1, 1, 2, 4))
@@ -315,12 +314,13 @@ async def soak(arguments: argparse.Namespace, layout: str, n_requests: int) -> d
 
 @dataclass(frozen=True)
 class Case:
-    """Tokens to judge; without pieces they are those of the text, if they are as many as were generated."""
+    """An answer to judge; without pieces its tokens are to be found in the text."""
 
     prompt: tuple[int, ...]
-    answer: tuple[int, ...] | None
     pieces: tuple[bytes, ...] | None
+    text: bytes
     has_ended: bool
+    ignores_ends: bool
 
 
 async def tokenized(client: AsyncLlama, answers: Sequence[Greedy]) -> list[Case]:
@@ -328,14 +328,8 @@ async def tokenized(client: AsyncLlama, answers: Sequence[Greedy]) -> list[Case]
     for answer in answers:
         text = await client.apply_template(answer.messages)  # type: ignore[arg-type]
         prompt = tuple(await client.tokenize(text, add_special=True))
-        tokens = None
-        if answer.pieces is None and answer.n_tokens:
-            found = await client.tokenize(answer.text, parse_special=False) if answer.text else []
-            if len(found) == answer.n_tokens - answer.has_ended:
-                tokens = tuple(found)
-        cases.append(
-            Case(prompt, tokens, tuple(answer.pieces) if answer.pieces is not None else None, answer.has_ended)
-        )
+        pieces = None if answer.pieces is None else tuple(answer.pieces)
+        cases.append(Case(prompt, pieces, answer.text.encode(), answer.has_ended, answer.ignores_ends))
     return cases
 
 
@@ -344,25 +338,37 @@ def judge(path: str, cases: Sequence[Case], n_threads: int | None) -> dict[str, 
     # An answer is judged behind somebody else's prompt too, which may have left less room for its own.
     with Judge(path, N_CTX + max(LENGTHS), n_threads) as judge:
         by_bytes, ends = judge.tokens_by_bytes(), judge.ends()
-        known: list[tuple[tuple[int, ...], tuple[int, ...], bool]] = []
+        known: list[tuple[tuple[int, ...], tuple[int, ...], bool, bool]] = []
+        found: dict[tuple[tuple[int, ...], bytes, bool], tuple[int, ...] | None] = {}
         n_unknown = 0
         for case in cases:
-            answer = case.answer
+            answer: tuple[int, ...] | None
             if case.pieces is not None:
-                # The token that ends an answer has no text.
-                tokens = [by_bytes.get(piece) for piece in case.pieces if piece]
+                # The token that ends an answer has no text; of another one without it is not known which it is.
+                is_over = case.has_ended and case.pieces[-1:] == (b"",)
+                pieces = case.pieces[:-1] if is_over else case.pieces
+                tokens = [by_bytes.get(piece) for piece in pieces]
                 answer = None if None in tokens else tuple(token for token in tokens if token is not None)
+            elif b"\xef\xbf\xbd" in case.text:
+                # Half of a character, whose bytes the text does not tell.
+                answer = None
+            else:
+                if (case.prompt, case.text, case.ignores_ends) not in found:
+                    found[case.prompt, case.text, case.ignores_ends] = judge.spelled(
+                        case.prompt, case.text, by_bytes, ends if case.ignores_ends else ()
+                    )
+                answer = found[case.prompt, case.text, case.ignores_ends]
             if answer is None:
                 n_unknown += 1
             elif answer or case.has_ended:
-                known.append((case.prompt, answer, case.has_ended))
+                known.append((case.prompt, answer, case.has_ended, case.ignores_ends))
         unique = list(dict.fromkeys(known))
-        short = [(prompt, answer) for prompt, answer, _ in unique if len(prompt) < 200 and answer]
+        short = [(prompt, answer) for prompt, answer, *_ in unique if len(prompt) < 200 and answer]
         margin = judge.margin(short[:: max(1, len(short) // 40)][:40])
         worst: list[float] = []
         n_tokens = 0
-        for index, (prompt, answer, has_ended) in enumerate(unique):
-            missed = judge.deficits(prompt, answer, ends if has_ended else ())
+        for index, (prompt, answer, has_ended, ignores_ends) in enumerate(unique):
+            missed = judge.deficits(prompt, answer, ends if has_ended else (), ends if ignores_ends else ())
             worst.append(float(missed.max()))
             n_tokens += len(missed)
             if index % 500 == 0:
@@ -370,7 +376,7 @@ def judge(path: str, cases: Sequence[Case], n_threads: int | None) -> dict[str, 
         # Long enough to have said something of its own.
         swapped = [
             float(judge.deficits(unique[index - 1][0], answer).max())
-            for index, (prompt, answer, _) in enumerate(unique)
+            for index, (prompt, answer, *_) in enumerate(unique)
             if len(answer) >= 8 and index % 20 == 0 and unique[index - 1][0] != prompt
         ]
     return {

@@ -9,6 +9,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tools.tiny_models import tiny_llama
 
@@ -170,3 +171,25 @@ def test_an_answer_to_another_prompt_is_beyond_the_margin(tmp_path: Path) -> Non
         for prompt, own, other in zip(prompts, answers, reversed(answers), strict=True):
             assert judge.deficits(prompt, own).max() <= margin
             assert judge.deficits(prompt, other).max() > 10 * margin
+            # Computed among somebody else's cells it is the same answer.
+            beside = judge.logits_beside(prompt, own)
+            assert np.abs(beside - judge.logits(prompt, own)).max() <= margin / 2
+
+
+def test_a_token_that_was_not_to_be_chosen_is_no_rival(tmp_path: Path) -> None:
+    prompt = [1, *range(3, 60)]
+    with Judge(str(tiny_llama(tmp_path / "tiny.gguf")), n_ctx=256, n_threads=1) as judge:
+        second, first = judge.logits(prompt, [])[0].argsort()[-2:].tolist()
+        assert judge.deficits(prompt, [first]).max() == 0
+        assert judge.deficits(prompt, [second]).max() > 0
+        assert judge.deficits(prompt, [second], banned=[first]).max() == 0
+
+
+def test_a_text_is_cut_into_the_tokens_that_the_model_would_choose(tmp_path: Path) -> None:
+    prompt = [1, *range(3, 60)]
+    with Judge(str(tiny_llama(tmp_path / "tiny.gguf")), n_ctx=256, n_threads=1) as judge:
+        a, b, *_ = judge.logits(prompt, [])[0].argsort()[::-1].tolist()
+        # One spelling is the beginning of the other: the likelier token is taken, not the longer.
+        assert judge.spelled(prompt, b"aba", {b"a": a, b"ab": b, b"ba": 7}) == (a, 7)
+        assert judge.spelled(prompt, b"aba", {b"a": b, b"ab": a, b"ba": 7}) == (a, b)
+        assert judge.spelled(prompt, b"abc", {b"a": b, b"ab": a}) is None

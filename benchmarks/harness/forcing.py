@@ -2,12 +2,12 @@
 
 Kernels add up in another order for other batches, so that logits move, and bytes need not repeat. What has to hold is
 that each token of a greedy answer is the most likely one but for a margin, which is measured: how far logits of
-the same tokens move when they are computed in other chunks.
+the same tokens move when they are computed in other chunks, and beside another answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,12 @@ from .figures import usable_cores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Prompts come in parts of a step's budget, behind a copied prefix, beside others, and answers token by token.
+# Prompts come in parts of a step's budget and behind a copied prefix, and answers token by token.
 CHUNKS = (512, 33, 8, 1)
 
 
 class Judge:
-    """A context of one sequence with flash attention, which computes each answer from nothing.
+    """A context with flash attention, which computes each answer from nothing, alone.
 
     Args:
         path: The model file.
@@ -40,8 +40,13 @@ class Judge:
             raise SystemExit(f"cannot load {path}")
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._n_vocab = lib.llama_vocab_n_tokens(self._vocab)
+        self._piece = ffi.new("char[]", 512)
         params = lib.llama_context_default_params()
-        params.n_ctx = params.n_outputs_max = n_ctx
+        # Two sequences in one cache, so that one's cells can lie between the other's.
+        params.n_seq_max = 2
+        params.kv_unified = True
+        params.n_ctx = 2 * n_ctx
+        params.n_outputs_max = n_ctx
         params.n_batch = params.n_ubatch = max(CHUNKS)
         params.n_threads = params.n_threads_batch = n_threads or usable_cores()
         params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -49,7 +54,8 @@ class Judge:
         self._context = lib.llama_init_from_model(self._model, params)
         if self._context == ffi.NULL:
             raise SystemExit("cannot create a context")
-        self._batch = lib.llama_batch_init(max(CHUNKS), 0, 1)
+        self._silent = {token for token in range(self._n_vocab) if not self._spelling(token)}
+        self._batch = lib.llama_batch_init(max(CHUNKS), 0, 2)
 
     def __enter__(self) -> Self:
         return self
@@ -59,14 +65,16 @@ class Judge:
         lib.llama_free(self._context)
         lib.llama_model_free(self._model)
 
+    def _spelling(self, token: int) -> bytes:
+        size = lib.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, False)
+        return bytes(ffi.buffer(self._piece, size)) if size > 0 else b""
+
     def tokens_by_bytes(self) -> dict[bytes, int]:
         """Return the token of each spelling that only one has."""
-        buffer = ffi.new("char[]", 512)
         tokens: dict[bytes, int] = {}
         shared: set[bytes] = set()
         for token in range(self._n_vocab):
-            size = lib.llama_token_to_piece(self._vocab, token, buffer, 512, 0, False)
-            spelling = bytes(ffi.buffer(buffer, size)) if size > 0 else b""
+            spelling = self._spelling(token)
             if spelling in tokens:
                 shared.add(spelling)
             tokens[spelling] = token
@@ -82,34 +90,103 @@ class Judge:
         Returns:
             float32[len(answer) + 1, n_vocab]: what each token of the answer was chosen from, and what comes after it.
         """
-        lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
+        self._clear()
         tokens = [*prompt, *answer]
-        first = len(prompt) - 1
         rows: list[NDArray[np.float32]] = []
         for start in range(0, len(tokens), chunk):
-            part = tokens[start : start + chunk]
-            for row, token in enumerate(part):
-                batch, place = self._batch, start + row
-                batch.token[row], batch.pos[row], batch.n_seq_id[row] = token, place, 1
-                batch.seq_id[row][0], batch.logits[row] = 0, place >= first
-            self._batch.n_tokens = len(part)
-            if lib.llama_decode(self._context, self._batch) != 0:
-                raise SystemExit("llama_decode failed")
-            for row in range(len(part)):
-                if start + row >= first:
-                    data = ffi.buffer(lib.llama_get_logits_ith(self._context, row), 4 * self._n_vocab)
-                    rows.append(np.frombuffer(data, dtype=np.float32).copy())
+            part = [(token, start + row, (0,)) for row, token in enumerate(tokens[start : start + chunk])]
+            rows += self._decode(part, len(prompt) - 1)
         return np.stack(rows)
 
-    def deficits(self, prompt: Sequence[int], answer: Sequence[int], end: Sequence[int] = ()) -> NDArray[np.float32]:
+    def logits_beside(self, prompt: Sequence[int], answer: Sequence[int]) -> NDArray[np.float32]:
+        """Compute prompt and answer as `logits` does, beside another answer to the same prompt, in the same batches."""
+        self._clear()
+        first = len(prompt) - 1
+        rows: list[NDArray[np.float32]] = []
+        for start in range(0, len(prompt), max(CHUNKS)):
+            part = [(token, start + row, (0, 1)) for row, token in enumerate(prompt[start : start + max(CHUNKS)])]
+            rows += self._decode(part, first)
+        for index, token in enumerate(answer):
+            place = len(prompt) + index
+            pair = [(token, place, (0,)), (prompt[index % len(prompt)], place, (1,))]
+            rows += self._decode(pair, first)[:1]
+        return np.stack(rows)
+
+    def _clear(self) -> None:
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
+
+    def _decode(self, tokens: Sequence[tuple[int, int, tuple[int, ...]]], first: int) -> list[NDArray[np.float32]]:
+        """Decode tokens, each with position and sequences; return the logits of those from position `first` on."""
+        batch = self._batch
+        for row, (token, place, sequences) in enumerate(tokens):
+            batch.token[row], batch.pos[row], batch.n_seq_id[row] = token, place, len(sequences)
+            for index, sequence in enumerate(sequences):
+                batch.seq_id[row][index] = sequence
+            batch.logits[row] = place >= first
+        batch.n_tokens = len(tokens)
+        if lib.llama_decode(self._context, batch) != 0:
+            raise SystemExit("llama_decode failed")
+        return [self._row(row) for row, (_, place, _) in enumerate(tokens) if place >= first]
+
+    def _row(self, row: int) -> NDArray[np.float32]:
+        data = ffi.buffer(lib.llama_get_logits_ith(self._context, row), 4 * self._n_vocab)
+        return np.frombuffer(data, dtype=np.float32).copy()
+
+    def spelled(
+        self, prompt: Sequence[int], text: bytes, by_bytes: Mapping[bytes, int], banned: Sequence[int] = ()
+    ) -> tuple[int, ...] | None:
+        """Return the tokens of an answer whose text alone is known: a text can be cut into tokens in several ways.
+
+        Of the tokens that the rest of the text begins with it takes the most likely one, again and again; but first
+        those without a spelling, where they are the most likely of all.
+
+        Args:
+            prompt: Tokens.
+            text: The answer.
+            by_bytes: The token of each spelling.
+            banned: Tokens that were not to be chosen.
+
+        Returns:
+            Tokens, or `None` where the rest of the text begins with none.
+        """
+        self._clear()
+        longest = max(map(len, by_bytes))
+        tokens: list[int] = []
+        part, start = list(prompt), 0
+        while text:
+            for begin in range(0, len(part), max(CHUNKS)):
+                chunk = part[begin : begin + max(CHUNKS)]
+                places = [(token, start + begin + row, (0,)) for row, token in enumerate(chunk)]
+                rows = self._decode(places, start + len(part) - 1)
+            start += len(part)
+            [logits] = rows
+            logits[list(banned)] = -np.inf
+            likeliest = int(logits.argmax())
+            sizes = [size for size in range(1, min(longest, len(text)) + 1) if text[:size] in by_bytes]
+            if likeliest in self._silent and len(tokens) < len(prompt):
+                part = [likeliest]
+            elif sizes:
+                size = max(sizes, key=lambda size: float(logits[by_bytes[text[:size]]]))
+                part = [by_bytes[text[:size]]]
+                text = text[size:]
+            else:
+                return None
+            tokens += part
+        return tuple(tokens)
+
+    def deficits(
+        self, prompt: Sequence[int], answer: Sequence[int], end: Sequence[int] = (), banned: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Return by how much each token of an answer misses the largest logit.
 
         Args:
             prompt: Tokens.
             answer: Tokens.
             end: Tokens one of which ended the answer; empty: it did not end by itself.
+            banned: Tokens that were not to be chosen.
         """
         logits = self.logits(prompt, answer)
+        logits[:, list(banned)] = -np.inf
         chosen = [logits[row, token] for row, token in enumerate(answer)]
         if end:
             chosen.append(logits[len(answer), list(end)].max())
@@ -126,5 +203,6 @@ class Judge:
         moved = 0.0
         for prompt, answer in samples:
             whole, *others = (self.logits(prompt, answer, chunk) for chunk in CHUNKS)
+            others.append(self.logits_beside(prompt, answer))
             moved = max(moved, *(float(np.abs(whole - other).max()) for other in others))
         return 2 * moved
