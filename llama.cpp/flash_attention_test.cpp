@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <vector>
@@ -22,6 +23,7 @@ struct Shape {
     int64_t n_streams = 1;
     int64_t n_kv = 64;
     bool has_mask = true;
+    int64_t n_sequences = 0; // that share a stream's positions, each token being of one; 0: tokens see what they like
     bool has_sinks = false;
     float softcap = 0;
     float max_bias = 0;
@@ -51,7 +53,17 @@ class Case {
         }
         if (shape.has_mask) {
             mask_ = ggml_new_tensor_4d(c, GGML_TYPE_F16, shape.n_kv, shape.n_tokens, 1, shape.n_streams);
+            std::vector<int64_t> owners(static_cast<size_t>(shape.n_kv));
+            for (int64_t i = 0; shape.n_sequences > 0 && i < shape.n_kv; ++i) {
+                // Prompts lie together, answers cell by cell.
+                const int64_t owner = i < shape.n_kv / 2 ? 2 * i * shape.n_sequences / shape.n_kv : i % shape.n_sequences;
+                owners[static_cast<size_t>(i)] = random() % 16 == 0 ? -1 : owner;
+            }
             for (int64_t row = 0; row < ggml_nrows(mask_); ++row) {
+                if (shape.n_sequences > 0) {
+                    see_own(row, owners);
+                    continue;
+                }
                 const auto begin = static_cast<int64_t>(random() % shape.n_kv);
                 const auto end = static_cast<int64_t>(random() % (shape.n_kv + 1));
                 auto * data = static_cast<ggml_fp16_t *>(mask_->data) + row * shape.n_kv;
@@ -64,6 +76,27 @@ class Case {
         if (shape.has_sinks) {
             sinks_ = ggml_new_tensor_1d(c, GGML_TYPE_F32, shape.n_heads());
             fill(sinks_, [&] { return 3 * values(random); });
+        }
+    }
+
+    // Sets the mask: whether a token sees a position.
+    template <typename Sees> void see(Sees sees) {
+        auto * data = static_cast<ggml_fp16_t *>(mask_->data);
+        for (int64_t row = 0; row < ggml_nrows(mask_); ++row) {
+            for (int64_t i = 0; i < shape_.n_kv; ++i) {
+                data[row * shape_.n_kv + i] = ggml_fp32_to_fp16(sees(row % shape_.n_tokens, i) ? 0.0F : -INFINITY);
+            }
+        }
+    }
+
+    // Makes the last token the only one of `other`, whose positions come to every other place.
+    void take_last(const Case & other) {
+        for (int64_t head = 0; head < shape_.n_heads(); ++head) {
+            std::memcpy(place(q_, shape_.n_tokens - 1, head), place(other.q_, 0, head), q_->nb[1]);
+        }
+        for (int64_t i = 0; i < other.shape_.n_kv; ++i) {
+            std::memcpy(place(k_, 0, 2 * i + 1), place(other.k_, 0, i), k_->nb[2]);
+            std::memcpy(place(v_, 0, 2 * i + 1), place(other.v_, 0, i), v_->nb[2]);
         }
     }
 
@@ -99,6 +132,17 @@ class Case {
         ggml_quantize_chunk(tensor->type, values.data(), tensor->data, 0, ggml_nrows(tensor), tensor->ne[0], nullptr);
     }
 
+    // The first half of the tokens are one each of the sequences, the rest are the last one's.
+    void see_own(int64_t row, const std::vector<int64_t> & owners) {
+        const int64_t token = row % shape_.n_tokens;
+        const int64_t sequence = token < shape_.n_tokens / 2 ? token % shape_.n_sequences : shape_.n_sequences - 1;
+        auto * data = static_cast<ggml_fp16_t *>(mask_->data) + row * shape_.n_kv;
+        for (int64_t i = 0; i < shape_.n_kv; ++i) {
+            const bool is_past = i < shape_.n_kv - shape_.n_tokens + token;
+            data[i] = ggml_fp32_to_fp16(is_past && owners[static_cast<size_t>(i)] == sequence ? 0.0F : -INFINITY);
+        }
+    }
+
     static std::vector<float> row_of(const ggml_tensor * tensor, int64_t i1, int64_t i2, int64_t i3) {
         const char * data =
             static_cast<const char *>(tensor->data) + i1 * tensor->nb[1] + i2 * tensor->nb[2] + i3 * tensor->nb[3];
@@ -109,6 +153,10 @@ class Case {
             ggml_get_type_traits(tensor->type)->to_float(data, row.data(), tensor->ne[0]);
         }
         return row;
+    }
+
+    static char * place(const ggml_tensor * tensor, int64_t i1, int64_t i2) {
+        return static_cast<char *>(tensor->data) + i1 * tensor->nb[1] + i2 * tensor->nb[2];
     }
 
     float scale() const { return 1.5F / std::sqrt(static_cast<float>(shape_.d_k)); }
@@ -205,6 +253,7 @@ TEST(attention_is_what_its_definition_says) {
         shape.n_streams = one_of({ 1, 1, 2, 5 });
         shape.n_kv = one_of({ 16, 64, 80, 256, 272 });
         shape.has_mask = random() % 4 != 0;
+        shape.n_sequences = one_of({ 0, 0, 1, 4, 9 });
         shape.has_sinks = random() % 4 == 0;
         shape.softcap = random() % 4 == 0 ? 2.0F : 0.0F;
         shape.n_threads = static_cast<int>(one_of({ 1, 2, 3 }));
@@ -219,8 +268,9 @@ TEST(the_threads_do_not_change_an_answer) {
     shape.group = 3;
     shape.n_kv_heads = 3;
     shape.n_kv = 768;
-    for (const int64_t n_tokens : { 1, 40 }) {
+    for (const int64_t n_tokens : { 1, 40, 200 }) {
         shape.n_tokens = n_tokens;
+        shape.n_sequences = n_tokens == 40 ? 7 : 0;
         std::vector<std::vector<float>> answers;
         for (const int n_threads : { 1, 2, 4 }) {
             std::mt19937 random(2);
@@ -231,6 +281,31 @@ TEST(the_threads_do_not_change_an_answer) {
             CHECK(answers[0] == answers[1] && answers[0] == answers[2]);
         }
     }
+}
+
+// What else is in the batch, and where in the cache it lies, does not change an answer.
+TEST(neighbours_do_not_change_an_answer) {
+    if (!has_ours()) {
+        return;
+    }
+    Shape alone;
+    alone.group = 3;
+    alone.n_kv_heads = 3;
+    alone.n_kv = 512;
+    alone.n_tokens = 1;
+    Shape beside = alone;
+    beside.n_tokens = 12;
+    beside.n_kv = 1024;
+    std::mt19937 random(4);
+    Case one(alone, random);
+    Case all(beside, random);
+    one.see([](int64_t, int64_t) { return true; });
+    // Every other position is the last token's.
+    all.see([](int64_t token, int64_t i) { return token == 11 ? i % 2 == 1 : i % 2 == 0 && i < 80 * token; });
+    all.take_last(one);
+    const auto expected = one.computed();
+    const auto found = all.computed();
+    CHECK(std::equal(expected.begin(), expected.end(), found.end() - static_cast<std::ptrdiff_t>(expected.size())));
 }
 
 TEST(other_types_and_biases_are_left_to_upstream) {
