@@ -64,6 +64,9 @@ if(_targets)
         llama_async_include_first(${_target} amx_barrier.h ${_amx_sources})
     endif()
 endif()
+# A context in another one's memory (borrowed_memory.h).
+target_sources(llama PRIVATE "${CMAKE_CURRENT_LIST_DIR}/borrowed_memory.cpp")
+target_include_directories(llama INTERFACE "${CMAKE_CURRENT_LIST_DIR}")
 # The grammar parser's errors go to the log rather than to standard error (grammar_stderr.h).
 llama_async_include_first(llama grammar_stderr.h "${LLAMA_CPP_DIR}/src/llama-grammar.cpp")
 # Types that Vulkan headers of stable distributions do not have yet (vulkan_layer_settings.h).

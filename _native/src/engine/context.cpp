@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "log/log_ring.h"
 
+#include "borrowed_memory.h"
 #include "common.h"
 #include "ggml-backend.h"
 
@@ -216,6 +217,25 @@ Context make_heads_context(const Model & model, const EngineConfig & config, con
     params.kv_unified = config.raw.kv_unified != 0;
     params.swa_full = true;
     return create(model, params, std::move(threads), "a context for the layers that predict more tokens");
+}
+
+Context make_beside_context(const Model & model, const EngineConfig & config, const Context & target, int32_t n_tokens,
+                            ggml_backend_sched_eval_callback on_node, void * data) {
+    llama_context_params params = common_params(config, target.threads);
+    params.n_ctx = 256; // of a memory that it does not keep
+    params.n_seq_max = 1;
+    params.kv_unified = true;
+    params.n_batch = static_cast<uint32_t>(n_tokens);
+    params.n_ubatch = params.n_batch;
+    params.n_outputs_max = llama_n_seq_max(target.llama.get());
+    params.swa_full = !forgets_window(model, config);
+    params.cb_eval = on_node;
+    params.cb_eval_user_data = data;
+    Context context = create(model, params, target.threads, "a context for prompts beside those who decode");
+    la_borrow_memory(context.llama.get(), target.llama.get());
+    context.n_ctx = target.n_ctx;
+    context.n_cells = target.n_cells;
+    return context;
 }
 
 Context make_embedding_context(const Model & model, const EngineConfig & config, EmbeddingShape shape, Threads threads) {

@@ -62,6 +62,11 @@ Context make_context(const Model & model, const EngineConfig & config, ContextSh
 // make_context.
 Context make_heads_context(const Model & model, const EngineConfig & config, const Context & target, Threads threads);
 
+// In the memory of `target`, for prompts in graphs of up to so many tokens, which call `on_node` as
+// ggml_backend_sched_eval_callback says. Throws as make_context.
+Context make_beside_context(const Model & model, const EngineConfig & config, const Context & target, int32_t n_tokens,
+                            ggml_backend_sched_eval_callback on_node, void * data);
+
 struct EmbeddingShape {
     enum llama_pooling_type pooling; // NONE: the rows of all tokens come out
     int32_t n_tokens;           // of one compute graph

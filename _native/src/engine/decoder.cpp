@@ -38,12 +38,16 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       shared_ngrams_(config.speculation.ngram_size_n),
       max_guessed_(max_guessed(*model_, context_.llama.get())),
       team_(context_.threads),
-      batch_(llama_batch_init(config.raw.n_batch, 0, 1)),
-      stats_(stats) {}
-
-Decoder::~Decoder() {
-    llama_batch_free(batch_);
+      steps_(context_.llama.get(), config.raw.n_batch),
+      stats_(stats) {
+    const bool reads_states = guessing_model_ && guessing_model_->reads_states();
+    if (SlicedContext::is_possible(*model_, config) && !reads_states) {
+        sliced_ = std::make_unique<SlicedContext>(*model_, config, context_);
+        prompts_.emplace(sliced_->llama(), sliced_->n_tokens());
+    }
 }
+
+Decoder::~Decoder() = default;
 
 // Installs the abort callback last: without a request it would stop the warm-up itself.
 void Decoder::warm_up(bool checked) {
@@ -61,18 +65,38 @@ void Decoder::warm_up(bool checked) {
         }
         llama_set_n_threads(context_.llama.get(), context_.threads.n_decode, context_.threads.n_batch);
     }
+    if (sliced_) {
+        const ComputeGate::Turn turn(turns_);
+        llama_memory_clear(llama_get_memory(context_.llama.get()), false);
+        llama_set_n_threads(sliced_->llama(), context_.threads.n_decode, context_.threads.n_batch);
+        if (llama_decode(sliced_->llama(), llama_batch_get_one(&token, 1)) != 0) {
+            throw Error(LA_ERR_LOAD, "cannot load model '" + model_->path() + "': it cannot compute a token beside others");
+        }
+        llama_set_abort_callback(
+            sliced_->llama(),
+            [](void * self) {
+                auto * decoder = static_cast<Decoder *>(self);
+                return decoder->is_aborted(*decoder->prompts_);
+            },
+            this);
+    }
     llama_memory_clear(llama_get_memory(context_.llama.get()), true);
     llama_set_abort_callback(
         context_.llama.get(),
         [](void * self) {
-            const auto * decoder = static_cast<const Decoder *>(self);
-            const bool abort = decoder->closing_.load(std::memory_order_relaxed) || !decoder->watch_.is_wanted();
-            if (abort) {
-                decoder->aborted_.store(true, std::memory_order_relaxed);
-            }
-            return abort;
+            auto * decoder = static_cast<Decoder *>(self);
+            return decoder->is_aborted(decoder->steps_);
         },
         this);
+}
+
+bool Decoder::is_aborted(Lane & lane) const {
+    const bool has_failed = &lane != &steps_ && sliced_->has_failed();
+    const bool abort = closing_.load(std::memory_order_relaxed) || !lane.watch.is_wanted() || has_failed;
+    if (abort) {
+        lane.aborted.store(true, std::memory_order_relaxed);
+    }
+    return abort;
 }
 
 void Decoder::add(std::vector<SequencePtr> & sequences) {
@@ -114,6 +138,9 @@ void Decoder::drop_unwanted() {
     const double now = now_s();
     std::vector<std::pair<RequestPtr, la_status>> unwanted;
     const auto look = [&](const RequestPtr & request) {
+        if (is_under_way(*request)) {
+            return; // the next turn drops it
+        }
         if (request->cancelled.load(std::memory_order_relaxed)) {
             unwanted.emplace_back(request, LA_ERR_CANCELLED);
         } else if (request->expired(now)) {
@@ -272,7 +299,7 @@ template <typename F> Decoder::Slot * Decoder::weakest(const F & may) {
         return of_a != of_b ? of_a < of_b : a.admitted > b.admitted;
     };
     for (auto & slot : slots_) {
-        if (slot.sequence && may(*slot.sequence) && (!found || gives_way(slot, *found))) {
+        if (slot.sequence && !is_under_way(*slot.sequence->request) && may(*slot.sequence) && (!found || gives_way(slot, *found))) {
             found = &slot;
         }
     }
@@ -335,7 +362,9 @@ bool Decoder::free_cells() {
     }
     if (!oldest && n_running() > 1) {
         oldest = weakest([](const Sequence &) { return true; });
-        preempt(*oldest);
+        if (oldest) {
+            preempt(*oldest);
+        }
     }
     if (oldest) {
         memory_.give_up(index(*oldest));

@@ -4,8 +4,10 @@
 #include "engine/admission.h"
 #include "engine/compute_gate.h"
 #include "engine/context.h"
+#include "engine/sliced_context.h"
 #include "engine/slot_memory.h"
 #include "engine/thread_team.h"
+#include "engine/timed_step.h"
 #include "planner/planner.h"
 #include "request/requests.h"
 #include "sequence/sequence.h"
@@ -75,6 +77,20 @@ class Decoder {
         bool keep; // the state is kept, since it cannot be cut back to there later
     };
 
+    // A context, and the batch that it computes.
+    struct Lane {
+        Lane(llama_context * ctx, int32_t n_tokens) : ctx(ctx), batch(llama_batch_init(n_tokens, 0, 1)) {}
+        ~Lane() { llama_batch_free(batch); }
+        Lane(const Lane &) = delete;
+        Lane & operator=(const Lane &) = delete;
+
+        llama_context * ctx;
+        llama_batch batch;
+        std::vector<Request *> requests;   // in the batch
+        BatchWatch watch;                  // of them
+        std::atomic<bool> aborted{ false }; // the running step, by the abort callback
+    };
+
     struct Slot {
         SequencePtr sequence; // null: idle, what is computed is a cached prefix
         std::optional<Choice> ahead; // of the step's first row; none: it is still to be made
@@ -99,6 +115,9 @@ class Decoder {
     int32_t count_decoding() const;
     int32_t n_running() const { return stats_.n_running.load(std::memory_order_relaxed); }
 
+    bool is_aborted(Lane & lane) const;
+    // Whether a graph of its prompt is being computed in slices: then nothing may happen to it.
+    bool is_under_way(const Request & request) const { return prompts_ && request.batch == &prompts_->watch; }
     void drop_unwanted();
     void drop(const RequestPtr & request, la_status status, const std::string & error);
     void admit();
@@ -119,18 +138,22 @@ class Decoder {
     double guess_s(const Guesser & guesser) const;
     int32_t n_guessable(const Slot & slot) const;
     void plan();
+    bool pays_slices(int32_t n_decoding) const;
+    int32_t n_sliced() const;
     void compute_apart();
-    void compute(std::vector<Item> & items);
-    int32_t decode(std::vector<Item> & items);
+    void compute_between();
+    void compute(std::vector<Item> & items, Lane & lane);
+    int32_t decode(std::vector<Item> & items, Lane & lane);
+    int32_t decode_sliced(StepTurn & turn, int32_t n_tokens);
     bool leave_out_guesses(std::vector<Item> & items);
     bool free_cells();
     void pass_checkpoint(Slot & slot);
     void restore(const std::vector<Item> & items);
     void score(const Item & item);
-    void choose_ahead(const std::vector<Item> & items);
+    void choose_ahead(const std::vector<Item> & items, const Lane & lane);
     Choice choose(Sequence & sequence, float * row) const noexcept;
-    int32_t sample(const Item & item);
-    llama_token sample_next(Slot & slot, int32_t row, int32_t i);
+    int32_t sample(const Item & item, const Lane & lane);
+    llama_token sample_next(Slot & slot, const Lane & lane, int32_t row, int32_t i);
     void settle(const Item & item, int32_t n_right);
     void finish(Slot & slot);
     void release(Slot & slot);
@@ -157,12 +180,15 @@ class Decoder {
     StepBudget budget_;
     double copied_s_ = 0; // of this step, by estimate
     bool somebody_decodes_ = false; // in this step
+    bool in_slices_ = false;        // its prompts
+    int32_t n_prompts_ = 0;         // whose prompts are computed, at its beginning
     const std::unique_ptr<GuessingModel> guessing_model_; // null: none
     GuessPace pace_;
     SharedNgrams shared_ngrams_;
     const int32_t max_guessed_; // of one sequence, which can be taken back
     std::vector<Item> items_;           // of the step
     std::vector<Item> part_;            // scratch: those in one graph
+    std::vector<Item> between_;         // scratch: those who decode between two slices of it
     std::vector<Work> works_;           // scratch
     std::vector<Share> shares_;         // scratch
     std::vector<Guessable> guessables_; // scratch
@@ -172,11 +198,13 @@ class Decoder {
     uint64_t n_steps_ = 0;
     ThreadTeam team_;
     std::vector<std::pair<Slot *, float *>> choosing_; // scratch
-    llama_batch batch_;
-    std::vector<Request *> in_batch_;
-    BatchWatch watch_;
+    Lane steps_;
+    // Where prompts are computed beside those who decode, if they take longer than these should wait. Null: in the steps.
+    std::unique_ptr<SlicedContext> sliced_;
+    std::optional<Lane> prompts_;
+    bool behind_slice_ = false; // what was computed last
+    double stepped_at_ = 0; // when those who decode had their last token (now_s)
     ComputeGate::Owner turns_;
-    mutable std::atomic<bool> aborted_{ false }; // the running step, by the abort callback
 
     DecoderStats & stats_;
 };

@@ -9,6 +9,12 @@
 
 namespace la {
 
+// A graph that is computed in slices takes about so long without what comes between: who asks meanwhile waits for it.
+static constexpr double k_graph_s = 0.2;
+static constexpr int32_t k_rows = 32; // kernels compute so many at a time
+// So often within a slice it is looked whether it is over.
+static constexpr int32_t k_slice_parts = 6;
+
 // How many tokens may be guessed for a sequence that decodes: they must fit behind what is there, and none is of use past
 // its end.
 int32_t Decoder::n_guessable(const Slot & slot) const {
@@ -88,7 +94,9 @@ void Decoder::plan() {
         }
     }
     somebody_decodes_ = n_decoding > 0;
-    const int32_t n_prefill = budget_.n_prefill(n_decoding, static_cast<int32_t>(works_.size()) - n_decoding, copied_s_);
+    n_prompts_ = static_cast<int32_t>(works_.size()) - n_decoding;
+    in_slices_ = pays_slices(n_decoding);
+    const int32_t n_prefill = in_slices_ ? n_sliced() : budget_.n_prefill(n_decoding, n_prompts_, copied_s_);
     int32_t n_to_score = max_scored_ - n_guessed;
     plan_step(works_, n_batch_, n_prefill, shares_);
     for (const auto & share : shares_) {
@@ -108,12 +116,38 @@ void Decoder::plan() {
     }
 }
 
+// Whether prompts are computed in slices, between which those who decode go on: what two longer steps have room for is
+// computed in those.
+bool Decoder::pays_slices(int32_t n_decoding) const {
+    if (!sliced_ || n_decoding == 0 || budget_.gap_s(n_decoding, n_prompts_) <= 0 || budget_.prefill_token_s() <= 0) {
+        return false;
+    }
+    int32_t n_left = 0;
+    for (const auto & slot : slots_) {
+        if (!slot.sequence || n_to_prefill(slot) == 0) {
+            continue;
+        }
+        // Another choice of the request may decode meanwhile, and rows that are scored are many.
+        if (slot.sequence->request->spec.n_outputs() > 1 || slot.scores_prompt()) {
+            return false;
+        }
+        n_left += n_to_prefill(slot);
+    }
+    return n_left * budget_.prefill_token_s() > 2 * budget_.spare_s(n_decoding, n_prompts_);
+}
+
+// Of a graph in slices.
+int32_t Decoder::n_sliced() const {
+    const int32_t n = static_cast<int32_t>(k_graph_s / budget_.prefill_token_s()) / k_rows * k_rows; // rows come in blocks
+    return std::min(std::max(n, k_rows), sliced_->n_tokens());
+}
+
 // In graphs of equal rows, where each sequence has cells of its own: those who decode, then the prompts by how much of them
 // is computed. Upstream cuts a batch in as many, but by taking as much of every sequence as the shortest has: then those who
 // decode look as far back as the longest prompt reaches, and what the longer ones have left is spread over small graphs.
 void Decoder::compute_apart() {
     if (!is_partitioned_) {
-        return compute(items_);
+        return compute(items_, steps_);
     }
     const auto kind = [](const Item & item) { return item.prefill ? item.n_tokens : 0; };
     std::sort(items_.begin(), items_.end(), [&](const Item & a, const Item & b) {
@@ -126,22 +160,37 @@ void Decoder::compute_apart() {
         std::copy_if(part, end, std::back_inserter(part_), [&](const Item & item) { return slots_[item.slot].sequence != nullptr; });
         part = end;
         if (!part_.empty()) {
-            compute(part_);
+            compute(part_, in_slices_ && part_.front().prefill ? *prompts_ : steps_);
             channel_.wake(); // what was said is told meanwhile
         }
     }
 }
 
-void Decoder::compute(std::vector<Item> & items) {
-    int32_t result = decode(items);
+// Between two slices of a graph of prompts: a step of those who decode.
+void Decoder::compute_between() {
+    drop_unwanted();
+    guess();
+    between_.clear();
+    for (const int32_t slot : decoding_) {
+        const auto & guesser = slots_[slot].sequence->guesser;
+        between_.push_back({ slot, 1 + (guesser ? guesser->n_tried() : 0), false, -1, -1 });
+    }
+    if (!between_.empty()) {
+        compute(between_, steps_);
+        channel_.wake();
+    }
+}
+
+void Decoder::compute(std::vector<Item> & items, Lane & lane) {
+    int32_t result = decode(items, lane);
     if (result == 1 && leave_out_guesses(items)) {
-        result = decode(items); // nobody loses a slot for a guess
+        result = decode(items, lane); // nobody loses a slot for a guess
     }
     while (result == 1 && free_cells()) {
         items.erase(std::remove_if(items.begin(), items.end(),
                                    [&](const Item & item) { return !slots_[item.slot].sequence; }),
                     items.end());
-        result = decode(items);
+        result = decode(items, lane);
     }
     if (result == 0) {
         const double start = now_s();
@@ -162,10 +211,10 @@ void Decoder::compute(std::vector<Item> & items) {
                 memory_.append(item.slot, &slot.sequence->last, 1);
             }
         }
-        choose_ahead(items);
+        choose_ahead(items, lane);
         for (const auto & item : items) {
             // Another choice's fault may have taken the whole request, this one too.
-            const int32_t n_right = item.output >= 0 && slots_[item.slot].sequence ? sample(item) : 0;
+            const int32_t n_right = item.output >= 0 && slots_[item.slot].sequence ? sample(item, lane) : 0;
             if (guessing_model_ && !item.prefill) {
                 guessing_model_->note(item.slot, n_right);
             }
@@ -182,7 +231,7 @@ void Decoder::compute(std::vector<Item> & items) {
         return; // aborted: nobody in the batch is wanted any more; the next turn drops them
     }
     if (leave_out_guesses(items)) {
-        return compute(items);
+        return compute(items, steps_);
     }
     if (items.size() == 1) {
         auto & slot = slots_[items[0].slot];
@@ -198,7 +247,7 @@ void Decoder::compute(std::vector<Item> & items) {
     for (const auto & item : items) {
         if (slots_[item.slot].sequence) {
             std::vector<Item> alone{ item };
-            compute(alone);
+            compute(alone, steps_);
         }
     }
 }
@@ -230,9 +279,10 @@ void Decoder::pass_checkpoint(Slot & slot) {
 }
 
 // Returns llama_decode's result; an exception counts as -3.
-int32_t Decoder::decode(std::vector<Item> & items) {
-    batch_.n_tokens = 0;
-    in_batch_.clear();
+int32_t Decoder::decode(std::vector<Item> & items, Lane & lane) {
+    llama_batch & batch = lane.batch;
+    batch.n_tokens = 0;
+    lane.requests.clear();
     rows_.clear();
     int32_t n_decoding = 0;
     int32_t n_guessed = 0;
@@ -242,20 +292,20 @@ int32_t Decoder::decode(std::vector<Item> & items) {
         const auto & slot = slots_[item.slot];
         const auto & target = slot.sequence->target();
         const int32_t n_before = n_computed(slot);
-        item.first = batch_.n_tokens;
+        item.first = batch.n_tokens;
         item.output = -1;
         const bool scores = item.prefill && slot.scores_prompt();
         scored = scored || scores;
         for (int32_t i = 0; i < item.n_tokens; ++i) {
-            const int32_t row = batch_.n_tokens++;
-            batch_.token[row] = item.prefill ? target[n_before + i]
+            const int32_t row = batch.n_tokens++;
+            batch.token[row] = item.prefill ? target[n_before + i]
                                 : i == 0     ? slot.sequence->last
                                              : slot.sequence->guesser->guess()[static_cast<size_t>(i) - 1];
-            batch_.pos[row] = n_before + i;
-            batch_.n_seq_id[row] = 1;
-            batch_.seq_id[row][0] = item.slot;
+            batch.pos[row] = n_before + i;
+            batch.n_seq_id[row] = 1;
+            batch.seq_id[row][0] = item.slot;
             const bool last = !item.prefill || n_before + i + 1 == static_cast<int32_t>(target.size());
-            batch_.logits[row] = last || scores;
+            batch.logits[row] = last || scores;
             if (last && item.output < 0) {
                 item.output = row;
             }
@@ -266,34 +316,60 @@ int32_t Decoder::decode(std::vector<Item> & items) {
         n_decoding += !item.prefill;
         n_guessed += item.n_guessed();
         n_prefilled += item.prefill ? item.n_tokens : 0;
-        in_batch_.push_back(slot.sequence->request.get());
+        lane.requests.push_back(slot.sequence->request.get());
     }
-    std::sort(in_batch_.begin(), in_batch_.end());
-    in_batch_.erase(std::unique(in_batch_.begin(), in_batch_.end()), in_batch_.end());
+    std::sort(lane.requests.begin(), lane.requests.end());
+    lane.requests.erase(std::unique(lane.requests.begin(), lane.requests.end()), lane.requests.end());
 
-    requests_.enter_batch(in_batch_, watch_);
-    llama_context * ctx = context_.llama.get();
-    const auto [result, seconds] = timed_step(ctx, turns_, aborted_, [&] { return llama_decode(ctx, batch_); });
-    requests_.leave_batch(in_batch_);
+    const bool is_sliced = &lane != &steps_;
+    requests_.enter_batch(lane.requests, lane.watch);
+    const auto [result, seconds] = timed_step(lane.ctx, turns_, lane.aborted, [&](StepTurn & turn) {
+        return is_sliced ? decode_sliced(turn, n_prefilled) : llama_decode(lane.ctx, batch);
+    });
+    requests_.leave_batch(lane.requests);
+    if (is_sliced) {
+        sliced_->rethrow();
+    }
+    if (!is_sliced && n_decoding > 0) {
+        stepped_at_ = now_s();
+    }
     ++n_steps_;
     stats_.n_steps.fetch_add(1, std::memory_order_relaxed);
     stats_.decode_s.store(stats_.decode_s.load(std::memory_order_relaxed) + seconds, std::memory_order_relaxed);
     if (result == 0) {
         stats_.n_prefilled.fetch_add(n_prefilled, std::memory_order_relaxed);
         if (!scored) { // a prompt whose every token has logits costs more than others do
-            budget_.note_step(n_decoding + n_guessed, n_prefilled, seconds, somebody_decodes_);
+            // A step behind a slice finds nothing of its own in the caches: it tells nothing of those that follow each other.
+            if (n_prefilled == 0 && behind_slice_) {
+                budget_.note_step_behind_slice(seconds);
+            } else {
+                budget_.note_step(n_decoding + n_guessed, n_prefilled, seconds, somebody_decodes_ && !is_sliced);
+            }
         }
         if (guessing_model_ && std::any_of(items.begin(), items.end(), [&](const Item & item) {
                 const auto & guesser = slots_[item.slot].sequence->guesser;
                 return guesser && guesser->has_model();
             })) {
-            guessing_model_->follow(batch_);
+            guessing_model_->follow(batch);
         }
         if (n_prefilled == 0) {
             pace_.note_step(rows_, seconds);
         }
     }
+    behind_slice_ = is_sliced;
     return result;
+}
+
+// llama_decode for the prompts' lane.
+int32_t Decoder::decode_sliced(StepTurn & turn, int32_t n_tokens) {
+    const double slice_s = budget_.slice_s(static_cast<int32_t>(decoding_.size()), n_prompts_);
+    const double part_s = slice_s / k_slice_parts;
+    return sliced_->decode(prompts_->batch, n_tokens * budget_.prefill_token_s(), part_s, [&] {
+        if (now_s() - stepped_at_ + part_s / 2 >= slice_s) {
+            behind_slice_ = true;
+            turn.pause([this] { compute_between(); });
+        }
+    });
 }
 
 // After a failed decode some of the batch may be in the cache, some not: back to what was computed before it.

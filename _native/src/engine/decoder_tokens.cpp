@@ -53,7 +53,7 @@ Decoder::Choice Decoder::choose(Sequence & sequence, float * row) const noexcept
 
 // Chooses on all compute threads where that spares more time than it takes to share it. Only from each sequence's first
 // row: what comes behind a guess depends on whether it was right.
-void Decoder::choose_ahead(const std::vector<Item> & items) {
+void Decoder::choose_ahead(const std::vector<Item> & items, const Lane & lane) {
     constexpr double k_worth_sharing_s = 50e-6;
     choosing_.clear();
     double all_s = 0;
@@ -61,7 +61,7 @@ void Decoder::choose_ahead(const std::vector<Item> & items) {
     for (const auto & item : items) {
         auto & slot = slots_[item.slot];
         if (item.output >= 0 && slot.sequence && slot.sequence->chooses_alone() && slot.sequence->request->spec.max_tokens != 0) {
-            choosing_.emplace_back(&slot, llama_get_logits_ith(context_.llama.get(), item.output));
+            choosing_.emplace_back(&slot, llama_get_logits_ith(lane.ctx, item.output));
             all_s += slot.sequence->choice_s();
             longest_s = std::max(longest_s, slot.sequence->choice_s());
         }
@@ -79,11 +79,11 @@ void Decoder::choose_ahead(const std::vector<Item> & items) {
 }
 
 // Samples each row until a token is another than was guessed, or the sequence is over. Returns how many guesses were right.
-int32_t Decoder::sample(const Item & item) {
+int32_t Decoder::sample(const Item & item, const Lane & lane) {
     auto & slot = slots_[item.slot];
     for (int32_t i = 0;; ++i) {
-        const llama_token token = sample_next(slot, item.output + i, i);
-        if (i == item.n_guessed() || token != batch_.token[item.first + i + 1]) {
+        const llama_token token = sample_next(slot, lane, item.output + i, i);
+        if (i == item.n_guessed() || token != lane.batch.token[item.first + i + 1]) {
             return i;
         }
         if (!slot.sequence) {
@@ -116,7 +116,7 @@ void Decoder::settle(const Item & item, int32_t n_right) {
 }
 
 // Samples one row, the i-th of the slot's in this step; -1: nothing came of it. The sequence may be over.
-llama_token Decoder::sample_next(Slot & slot, int32_t row_index, int32_t i) {
+llama_token Decoder::sample_next(Slot & slot, const Lane & lane, int32_t row_index, int32_t i) {
     auto & sequence = *slot.sequence;
     const RequestPtr request = sequence.request;
     if (request->spec.max_tokens == 0) {
@@ -127,7 +127,7 @@ llama_token Decoder::sample_next(Slot & slot, int32_t row_index, int32_t i) {
     }
     try {
         const AssertsThrow asserts_throw;
-        const Choice choice = slot.ahead ? *slot.ahead : choose(sequence, llama_get_logits_ith(context_.llama.get(), row_index));
+        const Choice choice = slot.ahead ? *slot.ahead : choose(sequence, llama_get_logits_ith(lane.ctx, row_index));
         slot.ahead.reset();
         if (choice.error) {
             std::rethrow_exception(choice.error);

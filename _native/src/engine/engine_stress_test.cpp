@@ -5,6 +5,7 @@
 #include "testing/check.h"
 #include "testing/engine_client.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -530,6 +531,82 @@ TEST(answers_that_do_not_fit_beside_each_other_all_come) {
     }
     CHECK(client.stats().n_running == 0);
     std::printf("    %d preempted, %d cancelled\n", int(client.stats().n_preempted), n_cancelled);
+}
+
+// Prompts of all lengths arrive beside streams, which neither end early nor lose a token; some are no longer wanted.
+TEST(streams_go_on_beside_prompts) {
+    Client client(5, 1024);
+    CHECK(client.load());
+    std::mt19937 rng(3);
+    const int n_stream_tokens = 300;
+    std::vector<uint64_t> streams(3);
+    for (size_t i = 0; i < streams.size(); ++i) {
+        Ask ask("Count from " + std::to_string(i), n_stream_tokens);
+        ask.request.sampling.ignore_eos = 1;
+        CHECK(ask.submit(client.engine, streams[i]) == LA_OK);
+    }
+    CHECK(client.drain_until([&] {
+        return std::all_of(streams.begin(), streams.end(), [&](uint64_t id) { return !client.answers[id].text[0].empty(); });
+    }));
+    std::vector<uint64_t> prompts;
+    int n_cancelled = 0;
+    const auto n_streaming = [&] {
+        return std::count_if(streams.begin(), streams.end(), [&](uint64_t id) { return client.answers[id].n_ends == 0; });
+    };
+    for (int i = 0; i < 200 && n_streaming() > 0; ++i) {
+        std::string text = std::to_string(i);
+        for (int word = int(rng() % 90); word > 0; --word) {
+            text += " word" + std::to_string(rng() % 10);
+        }
+        Ask ask(text, 1 + int(rng() % 3));
+        ask.request.n_choices = 1 + (rng() % 4 == 0);
+        ask.request.timeout_s = rng() % 8 == 0 ? 0.02 : 0;
+        ask.request.priority = int(rng() % 2);
+        prompts.push_back(0);
+        CHECK(ask.submit(client.engine, prompts.back()) == LA_OK);
+        const uint64_t id = prompts.back();
+        if (rng() % 4 == 0) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(rng() % 20));
+            CHECK(la_engine_cancel(client.engine, id) == LA_OK);
+            ++n_cancelled;
+        }
+        CHECK(client.drain_until([&] { return client.answers[id].n_ends > 0 || rng() % 16 == 0; }, 120000, 5));
+    }
+    const int n_all = int(streams.size() + prompts.size());
+    CHECK(client.drain_until([&] { return client.n_ended == n_all; }));
+    for (const uint64_t id : streams) {
+        CHECK(client.answers[id].status == LA_OK && client.answers[id].n_generated == n_stream_tokens);
+    }
+    for (const uint64_t id : prompts) {
+        const Answer & answer = client.answers[id];
+        CHECK(answer.n_ends == 1);
+        CHECK(answer.status == LA_OK || answer.status == LA_ERR_CANCELLED || answer.status == LA_ERR_TIMEOUT);
+    }
+    CHECK(client.stats().n_running == 0);
+    std::printf("    %d prompts, %d cancelled\n", int(prompts.size()), n_cancelled);
+}
+
+TEST(closing_ends_a_prompt_beside_a_stream) {
+    for (int i = 0; i < 8; ++i) {
+        Client client(3, 1024);
+        CHECK(client.load());
+        std::string text;
+        for (int word = 0; word < 80; ++word) {
+            text += " word" + std::to_string(word);
+        }
+        uint64_t stream = 0;
+        uint64_t prompt = 0;
+        Ask ask("Count", 900);
+        ask.request.sampling.ignore_eos = 1;
+        CHECK(ask.submit(client.engine, stream) == LA_OK);
+        CHECK(client.drain_until([&] { return client.answers[stream].text[0].size() > 20; }));
+        Ask late(text, 900);
+        CHECK(late.submit(client.engine, prompt) == LA_OK);
+        std::this_thread::sleep_for(std::chrono::milliseconds(5 * i));
+        CHECK(la_engine_close(client.engine) == LA_OK);
+        CHECK(client.drain_until([&] { return client.closed; }));
+        CHECK(client.answers[stream].n_ends == 1 && client.answers[prompt].n_ends == 1);
+    }
 }
 
 // -- embeddings: on a thread of their own, over the same weights -------------------------------------------------------

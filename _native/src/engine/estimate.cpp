@@ -1,21 +1,31 @@
 #include "engine/estimate.h"
 
 #include "engine/context.h"
+#include "engine/sliced_context.h"
 #include "speculative/draft_model.h"
 
 #include "../src/llama-ext.h" // memory breakdown; relative to common/, as upstream's own common includes it
 
 namespace la {
 
+static void add(const llama_context * context, la_memory & out) {
+    for (const auto & [type, bytes] : llama_get_memory_breakdown(context)) {
+        out.weights_bytes += bytes.model;
+        out.context_bytes += bytes.context;
+        out.compute_bytes += bytes.compute;
+    }
+}
+
 static void add(const EngineConfig & config, la_memory & out) {
     const auto model = Model::load(config, [](float) { return true; }, /* dry */ true);
     // Nothing is computed: no pool.
     const Threads none = { nullptr, nullptr, 1, 1 };
     const Context context = make_context(*model, config, context_shape(*model, config), none, /* dry */ true);
-    for (const auto & [type, bytes] : llama_get_memory_breakdown(context.llama.get())) {
-        out.weights_bytes += bytes.model;
-        out.context_bytes += bytes.context;
-        out.compute_bytes += bytes.compute;
+    add(context.llama.get(), out);
+    if (SlicedContext::is_possible(*model, config)) {
+        la_memory beside = {};
+        add(SlicedContext(*model, config, context).llama(), beside);
+        out.compute_bytes += beside.compute_bytes;
     }
 }
 

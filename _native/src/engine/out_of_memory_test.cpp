@@ -96,4 +96,48 @@ TEST(the_engine_outlives_what_it_cannot_allocate) {
     std::printf("%d allocations failed, %d requests ended by it\n", n_failed.load(), n_out_of_memory);
 }
 
+// The same while a prompt is computed in slices, between which somebody decodes.
+TEST(a_slice_may_fail_too) {
+    Client client(3, 1024);
+    CHECK(client.load());
+    std::string text;
+    for (int i = 0; i < 40; ++i) {
+        text += " and on it goes";
+    }
+    int n_asked = 0;
+    const auto ask_beside = [&] {
+        const int n_before = client.n_ended;
+        std::vector<uint64_t> ids(3);
+        for (int i = 0; i < 3; ++i) {
+            Ask ask(std::to_string(++n_asked) + (i == 2 ? text : ""), i == 2 ? 2 : 60);
+            ask.request.sampling.ignore_eos = 1;
+            CHECK(ask.submit(client.engine, ids[i]) == LA_OK);
+            const uint64_t id = ids[i];
+            CHECK(i != 1 || client.drain_until([&] { return client.answers[id].n_ends > 0 || !client.answers[id].text[0].empty(); }));
+        }
+        CHECK(client.drain_until([&] { return client.n_ended == n_before + 3; }));
+        return ids;
+    };
+    ask_beside();
+    ask_beside();
+    int n_out_of_memory = 0;
+    for (int n = 0;; n += 1 + n / 4) {
+        const int n_failed_before = n_failed;
+        n_good = n;
+        for (const uint64_t id : ask_beside()) {
+            CHECK(client.answers.at(id).n_ends == 1);
+            n_out_of_memory += client.answers.at(id).status != LA_OK;
+        }
+        n_good = -1;
+        CHECK(client.stats().n_running == 0 && client.stats().n_queued == 0);
+        if (n_failed == n_failed_before) {
+            break;
+        }
+    }
+    for (const uint64_t id : ask_beside()) { // as if nothing had been
+        CHECK(client.answers.at(id).status == LA_OK);
+    }
+    CHECK(n_out_of_memory > 0);
+}
+
 TEST_MAIN

@@ -131,12 +131,12 @@ ErrorTap::~ErrorTap() {
     t_tap = outer_;
 }
 
-ExpectedFailure::ExpectedFailure(const std::atomic<bool> & expected) {
+ExpectedFailure::ExpectedFailure(const std::atomic<bool> & expected) : outer_(t_expected_failure) {
     t_expected_failure = &expected;
 }
 
 ExpectedFailure::~ExpectedFailure() {
-    t_expected_failure = nullptr;
+    t_expected_failure = outer_;
 }
 
 std::string ErrorTap::text() const {

@@ -45,6 +45,9 @@ class ExpectedFailure {
     ~ExpectedFailure();
     ExpectedFailure(const ExpectedFailure &) = delete;
     ExpectedFailure & operator=(const ExpectedFailure &) = delete;
+
+  private:
+    const std::atomic<bool> * outer_;
 };
 
 } // namespace la

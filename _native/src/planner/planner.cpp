@@ -58,12 +58,18 @@ static void smooth(double & mean, double value) {
     mean = mean == 0 ? value : 0.8 * mean + 0.2 * value;
 }
 
+// Others on the cores make a step longer, nothing makes it shorter.
+static void smooth_low(double & mean, double value) {
+    const double weight = value < mean ? 0.3 : 0.1;
+    mean = mean == 0 ? value : (1 - weight) * mean + weight * std::min(value, 1.25 * mean);
+}
+
 void StepBudget::note_step(int32_t n_decoded, int32_t n_prefilled, double seconds, bool somebody_decodes) {
     if (n_prefilled == 0) {
         if (n_decoded > 0) {
             const auto n = static_cast<size_t>(n_decoded);
             decode_step_s_.resize(std::max(decode_step_s_.size(), n + 1));
-            smooth(decode_step_s_[n], seconds);
+            smooth_low(decode_step_s_[n], seconds);
         }
         return;
     }
@@ -108,6 +114,19 @@ double StepBudget::decode_step_s(int32_t n_decoding) const {
 double StepBudget::spare_s(int32_t n_decoding, int32_t n_prompts) const {
     const double step_s = decode_step_s(n_decoding);
     return step_s == 0 ? 0 : spare_of(step_s, decode_step_s(n_decoding + std::max(n_prompts - 1, 0)));
+}
+
+double StepBudget::gap_s(int32_t n_decoding, int32_t n_prompts) const {
+    return k_gap * decode_step_s(n_decoding + std::max(n_prompts - 1, 0));
+}
+
+double StepBudget::slice_s(int32_t n_decoding, int32_t n_prompts) const {
+    const double step_s = decode_step_s(n_decoding);
+    return std::max(gap_s(n_decoding, n_prompts) - std::max(step_s, behind_slice_s_), step_s / 2);
+}
+
+void StepBudget::note_step_behind_slice(double seconds) {
+    smooth(behind_slice_s_, seconds);
 }
 
 int32_t StepBudget::n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s) const {

@@ -36,6 +36,8 @@ class StepBudget {
     // Past this factor of a plain decode step, those who decode would feel somebody else's prompt. Of several prompts that
     // wait, all but one count as if they decoded already: soon they will, and then a step takes that long anyway.
     static constexpr double k_slowdown = 2.2;
+    // The same where a prompt need not be cut in small parts.
+    static constexpr double k_gap = 2.35;
     // Nor do they feel it in steps that are still faster than anybody reads, and a prompt in small parts takes far longer.
     static constexpr double k_unnoticed_s = 0.040;
     static constexpr int32_t k_first_guess = 64;
@@ -54,6 +56,13 @@ class StepBudget {
         return std::max(k_slowdown * crowd_step_s, k_unnoticed_s) - decode_step_s;
     }
 
+    // How long those who decode may wait from token to token while prompts are computed in slices, of any length; 0 while
+    // unknown.
+    double gap_s(int32_t n_decoding, int32_t n_prompts) const;
+    // How long a slice may take, so that the step behind it ends in time.
+    double slice_s(int32_t n_decoding, int32_t n_prompts) const;
+    void note_step_behind_slice(double seconds);
+
     // Estimated seconds of a step in which so many decode, and nothing else; 0 while unknown.
     double decode_step_s(int32_t n_decoding) const;
     // How much longer than such a step one may take that has so many prompts beside it; 0 while unknown.
@@ -68,6 +77,7 @@ class StepBudget {
     // Of a prompt token in a step of its own, and of one beside those who decode.
     double alone_token_s_ = 0;
     double beside_token_s_ = 0;
+    double behind_slice_s_ = 0; // a step that finds nothing of its own in the caches
     // What a part beside those who decode costs more than its tokens do alone: a graph, however few tokens are in it. Taken
     // for the tokens' price it would make the next part smaller, and its tokens dearer still.
     double beside_graph_s_ = 0;

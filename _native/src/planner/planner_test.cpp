@@ -168,6 +168,37 @@ TEST(fast_steps_leave_a_prompt_more) {
     CHECK(budget.spare_s(0, 1) == 0); // nobody decodes
 }
 
+TEST(a_slice_leaves_time_for_the_step_behind_it) {
+    StepBudget budget(512);
+    const auto near = [](double a, double b) { return a > b - 1e-6 && a < b + 1e-6; };
+    CHECK(budget.gap_s(4, 1) == 0 && budget.slice_s(4, 1) == 0);
+    budget.note_step(4, 0, 0.010, true);
+    CHECK(near(budget.gap_s(4, 1), 0.010 * StepBudget::k_gap));
+    CHECK(near(budget.slice_s(4, 1), budget.gap_s(4, 1) - 0.010));
+    budget.note_step_behind_slice(0.014);
+    CHECK(near(budget.slice_s(4, 1), budget.gap_s(4, 1) - 0.014));
+    CHECK(near(budget.decode_step_s(4), 0.010)); // says nothing of those that follow each other
+    for (int i = 0; i < 50; ++i) {
+        budget.note_step_behind_slice(0.100);
+    }
+    CHECK(near(budget.slice_s(4, 1), 0.005)); // prompts go on
+    budget.note_step(12, 0, 0.050, true);
+    CHECK(near(budget.gap_s(4, 9), 0.050 * StepBudget::k_gap)); // the crowd that is to come
+}
+
+TEST(a_step_that_others_made_long_is_no_price) {
+    StepBudget budget(512);
+    for (int i = 0; i < 20; ++i) {
+        budget.note_step(4, 0, 0.010, true);
+    }
+    budget.note_step(4, 0, 0.100, true);
+    CHECK(budget.decode_step_s(4) < 0.0103);
+    for (int i = 0; i < 60; ++i) {
+        budget.note_step(4, 0, 0.020, true);
+    }
+    CHECK(budget.decode_step_s(4) > 0.019); // but where all are longer, it is
+}
+
 TEST(budget_has_a_floor) {
     StepBudget budget(512);
     budget.note_step(4, 0, 0.001, true);
