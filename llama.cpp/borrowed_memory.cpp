@@ -81,4 +81,5 @@ void la_borrow_memory(llama_context * ctx, llama_context * owner) {
     own.flash_attn = others.flash_attn; // how values lie in the cache depends on it
     own.auto_fa = false;
     ctx->*member(NeedsReserveTag()) = true; // the graphs of that shape are larger
+    ctx->sched_reserve();
 }

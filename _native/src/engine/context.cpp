@@ -232,7 +232,11 @@ Context make_beside_context(const Model & model, const EngineConfig & config, co
     params.cb_eval = on_node;
     params.cb_eval_user_data = data;
     Context context = create(model, params, target.threads, "a context for prompts beside those who decode");
-    la_borrow_memory(context.llama.get(), target.llama.get());
+    try {
+        la_borrow_memory(context.llama.get(), target.llama.get());
+    } catch (const std::exception & e) {
+        throw Error(LA_ERR_MEMORY, std::string("cannot create a context for prompts beside those who decode: ") + e.what());
+    }
     context.n_ctx = target.n_ctx;
     context.n_cells = target.n_cells;
     return context;

@@ -40,8 +40,7 @@ Decoder::Decoder(std::shared_ptr<const Model> model, const EngineConfig & config
       team_(context_.threads),
       steps_(context_.llama.get(), config.raw.n_batch),
       stats_(stats) {
-    const bool reads_states = guessing_model_ && guessing_model_->reads_states();
-    if (SlicedContext::is_possible(*model_, config) && !reads_states) {
+    if (SlicedContext::is_possible(*model_, config, context_)) {
         sliced_ = std::make_unique<SlicedContext>(*model_, config, context_);
         prompts_.emplace(sliced_->llama(), sliced_->n_tokens());
     }

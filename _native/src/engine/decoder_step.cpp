@@ -341,8 +341,8 @@ int32_t Decoder::decode(std::vector<Item> & items, Lane & lane) {
         if (!scored) { // a prompt whose every token has logits costs more than others do
             // A step behind a slice finds nothing of its own in the caches: it tells nothing of those that follow each other.
             if (n_prefilled == 0 && behind_slice_) {
-                budget_.note_step_behind_slice(seconds);
-            } else {
+                budget_.note_step_behind_slice(n_decoding + n_guessed, seconds);
+            } else if (!is_sliced || n_prefilled >= k_rows) { // the rest of a prompt costs a graph more than its tokens
                 budget_.note_step(n_decoding + n_guessed, n_prefilled, seconds, somebody_decodes_ && !is_sliced);
             }
         }
@@ -352,7 +352,7 @@ int32_t Decoder::decode(std::vector<Item> & items, Lane & lane) {
             })) {
             guessing_model_->follow(batch);
         }
-        if (n_prefilled == 0) {
+        if (n_prefilled == 0 && !behind_slice_) {
             pace_.note_step(rows_, seconds);
         }
     }
@@ -362,13 +362,21 @@ int32_t Decoder::decode(std::vector<Item> & items, Lane & lane) {
 
 // llama_decode for the prompts' lane.
 int32_t Decoder::decode_sliced(StepTurn & turn, int32_t n_tokens) {
-    const double slice_s = budget_.slice_s(static_cast<int32_t>(decoding_.size()), n_prompts_);
+    const double slice_s = budget_.slice_s(std::max(count_decoding(), 1), n_prompts_);
     const double part_s = slice_s / k_slice_parts;
+    // What of the slice is over: those who decode wait for what comes behind their step too. Not for others' turns: a slice that
+    // these fill would never go on.
+    double spent_s = std::min(now_s() - stepped_at_, slice_s) - turn.seconds();
     return sliced_->decode(prompts_->batch, n_tokens * budget_.prefill_token_s(), part_s, [&] {
-        if (now_s() - stepped_at_ + part_s / 2 >= slice_s) {
-            behind_slice_ = true;
-            turn.pause([this] { compute_between(); });
+        if (spent_s + turn.seconds() + part_s / 2 < slice_s || count_decoding() == 0) {
+            return;
         }
+        behind_slice_ = true;
+        turn.pause([&] {
+            compute_between();
+            spent_s = now_s() - stepped_at_;
+        });
+        spent_s -= turn.seconds();
     });
 }
 

@@ -16,13 +16,13 @@ static void add(const llama_context * context, la_memory & out) {
     }
 }
 
-static void add(const EngineConfig & config, la_memory & out) {
+static void add(const EngineConfig & config, la_memory & out, bool is_draft = false) {
     const auto model = Model::load(config, [](float) { return true; }, /* dry */ true);
     // Nothing is computed: no pool.
     const Threads none = { nullptr, nullptr, 1, 1 };
     const Context context = make_context(*model, config, context_shape(*model, config), none, /* dry */ true);
     add(context.llama.get(), out);
-    if (SlicedContext::is_possible(*model, config)) {
+    if (!is_draft && SlicedContext::is_possible(*model, config, context)) {
         la_memory beside = {};
         add(SlicedContext(*model, config, context).llama(), beside);
         out.compute_bytes += beside.compute_bytes;
@@ -34,7 +34,7 @@ la_memory estimate(const EngineConfig & config) {
     out.struct_size = sizeof(out);
     add(config, out);
     if (!config.draft_model_path.empty()) {
-        add(DraftModel::config_of(config), out);
+        add(DraftModel::config_of(config), out, /* is_draft */ true);
     }
     return out;
 }

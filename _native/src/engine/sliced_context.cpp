@@ -12,8 +12,10 @@ static constexpr int32_t k_most_tokens = 128;
 // Before the first graph: about what a layer has.
 static constexpr int32_t k_layer_nodes = 30;
 
-bool SlicedContext::is_possible(const Model & model, const EngineConfig & config) {
-    return config.raw.kv_unified == 0 && config.raw.n_parallel > 1 && !model.is_recurrent() && !uses_device(config);
+bool SlicedContext::is_possible(const Model & model, const EngineConfig & config, const Context & owner) {
+    const bool has_heads = config.draft_model_path.empty() && config.speculation.has(GuessKind::draft_mtp);
+    return config.raw.kv_unified == 0 && config.raw.n_parallel > 1 && llama_get_memory(owner.llama.get()) != nullptr &&
+           !model.is_recurrent() && !uses_device(config) && !has_heads;
 }
 
 SlicedContext::SlicedContext(const Model & model, const EngineConfig & config, const Context & owner)
@@ -31,8 +33,9 @@ int32_t SlicedContext::decode(const llama_batch & batch, double graph_s, double 
     between_ = &between;
     const int32_t result = llama_decode(llama(), batch);
     between_ = nullptr;
-    if (result == 0) {
-        n_nodes_ = std::max(1, n_asked_);
+    if (result == 0) { // of one graph or of several, which have equally many
+        n_nodes_ = has_counted_ ? std::min(n_nodes_, n_asked_) : std::max(n_asked_, 1);
+        has_counted_ = true;
     }
     return result;
 }

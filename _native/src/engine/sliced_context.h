@@ -13,8 +13,9 @@ namespace la {
 // stops between two nodes costs nothing.
 class SlicedContext {
   public:
-    // Of the memories that two batches can be in at once: a cache with a stream for each sequence, in main memory.
-    static bool is_possible(const Model & model, const EngineConfig & config);
+    // Of the memories that two batches can be in at once: a cache with a stream for each sequence, in main memory. And where
+    // nothing reads in the owner what it computed of a prompt.
+    static bool is_possible(const Model & model, const EngineConfig & config, const Context & owner);
 
     SlicedContext(const Model & model, const EngineConfig & config, const Context & owner);
     SlicedContext(const SlicedContext &) = delete;
@@ -35,7 +36,8 @@ class SlicedContext {
     bool on_node(bool is_asked);
 
     const int32_t n_tokens_;
-    int32_t n_nodes_;          // of the last graph
+    int32_t n_nodes_;          // of a graph, at most
+    bool has_counted_ = false; // them
     int32_t n_slice_nodes_ = 1;
     int32_t n_asked_ = 0;
     const std::function<void()> * between_ = nullptr;

@@ -44,7 +44,7 @@ struct Rig {
         const EngineConfig c = config();
         model = Model::load(c, [](float) { return true; });
         context = la::make_context(*model, c, la::context_shape(*model, c), la::make_threads(c));
-        CHECK(SlicedContext::is_possible(*model, c));
+        CHECK(SlicedContext::is_possible(*model, c, context));
         sliced = std::make_unique<SlicedContext>(*model, c, context);
         step(k_prefix);
     }

@@ -121,12 +121,16 @@ double StepBudget::gap_s(int32_t n_decoding, int32_t n_prompts) const {
 }
 
 double StepBudget::slice_s(int32_t n_decoding, int32_t n_prompts) const {
-    const double step_s = decode_step_s(n_decoding);
-    return std::max(gap_s(n_decoding, n_prompts) - std::max(step_s, behind_slice_s_), step_s / 2);
+    return gap_s(n_decoding, n_prompts) - std::max(behind_slice_, 1.0) * decode_step_s(n_decoding);
 }
 
-void StepBudget::note_step_behind_slice(double seconds) {
-    smooth(behind_slice_s_, seconds);
+void StepBudget::note_step_behind_slice(int32_t n_decoded, double seconds) {
+    const auto n = static_cast<size_t>(n_decoded);
+    const bool is_known = n < decode_step_s_.size() && decode_step_s_[n] > 0;
+    if (!is_known || seconds > k_cold * decode_step_s_[n]) {
+        note_step(n_decoded, 0, seconds / k_cold, true);
+    }
+    smooth(behind_slice_, std::clamp(seconds / decode_step_s_[n], 1.0, k_cold));
 }
 
 int32_t StepBudget::n_prefill(int32_t n_decoding, int32_t n_prompts, double spent_s) const {

@@ -61,7 +61,10 @@ class StepBudget {
     double gap_s(int32_t n_decoding, int32_t n_prompts) const;
     // How long a slice may take, so that the step behind it ends in time.
     double slice_s(int32_t n_decoding, int32_t n_prompts) const;
-    void note_step_behind_slice(double seconds);
+    // A step of those who decode that finds nothing of its own in the caches. Without prompts it would take less, but not less
+    // than by k_cold: so far such steps tell what an undisturbed one takes, where prompts never cease.
+    void note_step_behind_slice(int32_t n_decoded, double seconds);
+    static constexpr double k_cold = 1.5;
 
     // Estimated seconds of a step in which so many decode, and nothing else; 0 while unknown.
     double decode_step_s(int32_t n_decoding) const;
@@ -77,7 +80,7 @@ class StepBudget {
     // Of a prompt token in a step of its own, and of one beside those who decode.
     double alone_token_s_ = 0;
     double beside_token_s_ = 0;
-    double behind_slice_s_ = 0; // a step that finds nothing of its own in the caches
+    double behind_slice_ = 0; // how many times as long a step behind a slice takes; 0: unknown
     // What a part beside those who decode costs more than its tokens do alone: a graph, however few tokens are in it. Taken
     // for the tokens' price it would make the next part smaller, and its tokens dearer still.
     double beside_graph_s_ = 0;

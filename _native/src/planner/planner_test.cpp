@@ -175,15 +175,19 @@ TEST(a_slice_leaves_time_for_the_step_behind_it) {
     budget.note_step(4, 0, 0.010, true);
     CHECK(near(budget.gap_s(4, 1), 0.010 * StepBudget::k_gap));
     CHECK(near(budget.slice_s(4, 1), budget.gap_s(4, 1) - 0.010));
-    budget.note_step_behind_slice(0.014);
+    budget.note_step_behind_slice(4, 0.014);
     CHECK(near(budget.slice_s(4, 1), budget.gap_s(4, 1) - 0.014));
     CHECK(near(budget.decode_step_s(4), 0.010)); // says nothing of those that follow each other
-    for (int i = 0; i < 50; ++i) {
-        budget.note_step_behind_slice(0.100);
+    for (int i = 0; i < 200; ++i) {
+        budget.note_step_behind_slice(4, 0.150);
     }
-    CHECK(near(budget.slice_s(4, 1), 0.005)); // prompts go on
-    budget.note_step(12, 0, 0.050, true);
-    CHECK(near(budget.gap_s(4, 9), 0.050 * StepBudget::k_gap)); // the crowd that is to come
+    // What was seen undisturbed is long ago: where no step is undisturbed, these tell.
+    CHECK(budget.decode_step_s(4) > 0.095 && budget.decode_step_s(4) < 0.101);
+    CHECK(budget.slice_s(4, 1) > 0.8 * budget.decode_step_s(4)); // prompts go on
+    budget.note_step_behind_slice(7, 0.300);
+    CHECK(near(budget.decode_step_s(7), 0.200));
+    budget.note_step(12, 0, 0.500, true);
+    CHECK(near(budget.gap_s(4, 9), 0.500 * StepBudget::k_gap)); // the crowd that is to come
 }
 
 TEST(a_step_that_others_made_long_is_no_price) {

@@ -36,9 +36,6 @@ class GuessingModel {
     // Of the slot's rows of that batch the first and so many guessed ones stand.
     virtual void note(int32_t /*slot*/, int32_t /*n_right*/) {}
 
-    // Whether it needs what the engine's own context computed, not the tokens alone.
-    virtual bool reads_states() const { return false; }
-
     // Seconds that a guessed token took lately; 0 while unknown.
     double token_s() const { return token_s_; }
 

@@ -27,7 +27,6 @@ class NextHeads final : public GuessingModel {
 
     void guess(std::vector<Wish> & wishes) override;
     void follow(const llama_batch & batch) override;
-    bool reads_states() const override { return true; }
     void note(int32_t slot, int32_t n_right) override;
 
   private:
