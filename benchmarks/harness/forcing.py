@@ -54,7 +54,8 @@ class Judge:
         self._context = lib.llama_init_from_model(self._model, params)
         if self._context == ffi.NULL:
             raise SystemExit("cannot create a context")
-        self._silent = {token for token in range(self._n_vocab) if not self._spelling(token)}
+        # Behind an end nothing comes.
+        self._silent = {token for token in range(self._n_vocab) if not self._spelling(token)} - set(self.ends())
         self._batch = lib.llama_batch_init(max(CHUNKS), 0, 2)
 
     def __enter__(self) -> Self:
