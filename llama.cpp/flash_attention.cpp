@@ -599,10 +599,6 @@ class Attention {
     float softcap_;
 };
 
-} // namespace
-
-namespace {
-
 // All rows of a node, in groups, and what they cost.
 class Plan {
   public:

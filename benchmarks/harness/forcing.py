@@ -93,20 +93,14 @@ class Judge:
         """
         self._clear()
         tokens = [*prompt, *answer]
-        rows: list[NDArray[np.float32]] = []
-        for start in range(0, len(tokens), chunk):
-            part = [(token, start + row, (0,)) for row, token in enumerate(tokens[start : start + chunk])]
-            rows += self._decode(part, len(prompt) - 1)
-        return np.stack(rows)
+        places = [(token, place, (0,)) for place, token in enumerate(tokens)]
+        return np.stack(self._decode(places, len(prompt) - 1, chunk))
 
     def logits_beside(self, prompt: Sequence[int], answer: Sequence[int]) -> NDArray[np.float32]:
         """Compute prompt and answer as `logits` does, beside another answer to the same prompt, in the same batches."""
         self._clear()
         first = len(prompt) - 1
-        rows: list[NDArray[np.float32]] = []
-        for start in range(0, len(prompt), max(CHUNKS)):
-            part = [(token, start + row, (0, 1)) for row, token in enumerate(prompt[start : start + max(CHUNKS)])]
-            rows += self._decode(part, first)
+        rows = self._decode([(token, place, (0, 1)) for place, token in enumerate(prompt)], first)
         for index, token in enumerate(answer):
             place = len(prompt) + index
             pair = [(token, place, (0,)), (prompt[index % len(prompt)], place, (1,))]
@@ -116,18 +110,24 @@ class Judge:
     def _clear(self) -> None:
         lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
 
-    def _decode(self, tokens: Sequence[tuple[int, int, tuple[int, ...]]], first: int) -> list[NDArray[np.float32]]:
+    def _decode(
+        self, tokens: Sequence[tuple[int, int, tuple[int, ...]]], first: int, chunk: int = CHUNKS[0]
+    ) -> list[NDArray[np.float32]]:
         """Decode tokens, each with position and sequences; return the logits of those from position `first` on."""
         batch = self._batch
-        for row, (token, place, sequences) in enumerate(tokens):
-            batch.token[row], batch.pos[row], batch.n_seq_id[row] = token, place, len(sequences)
-            for index, sequence in enumerate(sequences):
-                batch.seq_id[row][index] = sequence
-            batch.logits[row] = place >= first
-        batch.n_tokens = len(tokens)
-        if lib.llama_decode(self._context, batch) != 0:
-            raise SystemExit("llama_decode failed")
-        return [self._row(row) for row, (_, place, _) in enumerate(tokens) if place >= first]
+        rows: list[NDArray[np.float32]] = []
+        for start in range(0, len(tokens), chunk):
+            part = tokens[start : start + chunk]
+            for row, (token, place, sequences) in enumerate(part):
+                batch.token[row], batch.pos[row], batch.n_seq_id[row] = token, place, len(sequences)
+                for index, sequence in enumerate(sequences):
+                    batch.seq_id[row][index] = sequence
+                batch.logits[row] = place >= first
+            batch.n_tokens = len(part)
+            if lib.llama_decode(self._context, batch) != 0:
+                raise SystemExit("llama_decode failed")
+            rows += [self._row(row) for row, (_, place, _) in enumerate(part) if place >= first]
+        return rows
 
     def _row(self, row: int) -> NDArray[np.float32]:
         data = ffi.buffer(lib.llama_get_logits_ith(self._context, row), 4 * self._n_vocab)
@@ -155,12 +155,9 @@ class Judge:
         tokens: list[int] = []
         part, start = list(prompt), 0
         while text:
-            for begin in range(0, len(part), max(CHUNKS)):
-                chunk = part[begin : begin + max(CHUNKS)]
-                places = [(token, start + begin + row, (0,)) for row, token in enumerate(chunk)]
-                rows = self._decode(places, start + len(part) - 1)
+            places = [(token, start + row, (0,)) for row, token in enumerate(part)]
             start += len(part)
-            [logits] = rows
+            [logits] = self._decode(places, start - 1)
             logits[list(banned)] = -np.inf
             likeliest = int(logits.argmax())
             sizes = [size for size in range(1, min(longest, len(text)) + 1) if text[:size] in by_bytes]

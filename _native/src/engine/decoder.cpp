@@ -65,12 +65,6 @@ void Decoder::warm_up(bool checked) {
         llama_set_n_threads(context_.llama.get(), context_.threads.n_decode, context_.threads.n_batch);
     }
     if (sliced_) {
-        const ComputeGate::Turn turn(turns_);
-        llama_memory_clear(llama_get_memory(context_.llama.get()), false);
-        llama_set_n_threads(sliced_->llama(), context_.threads.n_decode, context_.threads.n_batch);
-        if (llama_decode(sliced_->llama(), llama_batch_get_one(&token, 1)) != 0) {
-            throw Error(LA_ERR_LOAD, "cannot load model '" + model_->path() + "': it cannot compute a token beside others");
-        }
         llama_set_abort_callback(
             sliced_->llama(),
             [](void * self) {

@@ -329,8 +329,7 @@ int32_t Decoder::decode(std::vector<Item> & items, Lane & lane) {
     requests_.leave_batch(lane.requests);
     if (is_sliced) {
         sliced_->rethrow();
-    }
-    if (!is_sliced && n_decoding > 0) {
+    } else if (n_decoding > 0) {
         stepped_at_ = now_s();
     }
     ++n_steps_;

@@ -49,7 +49,8 @@ class StepTurn {
     double start_s_;
 };
 
-// `compute` calls llama_decode or llama_encode on `ctx`, and may be given the turn. `aborted` is set by the context's abort callback: what upstream
+// `compute` calls llama_decode or llama_encode on `ctx`, and may be given the turn. `aborted` is set by the context's abort
+// callback: what upstream
 // logs of such a step is no error.
 template <typename F>
 TimedStep timed_step(llama_context * ctx, const ComputeGate::Owner & owner, std::atomic<bool> & aborted, const F & compute) {
