@@ -8,10 +8,10 @@ break off at random points, by cancelling and by leaving a stream. Half of the r
 partitioned, half one whose cache is shared and too small for all (`n_kv`), which has to preempt.
 
 Each greedy answer is then computed alone by teacher forcing: every token has to be the most likely one within a margin,
-which is measured in the same run (harness/forcing.py); where no log probabilities told the tokens, the text is cut
-into the most likely ones. As a check of the check, answers are judged as if they had been given to the next prompt.
-Answers under a schema have to satisfy it. At the end no request may be left, and resident memory must not have grown by
-more than 24 MiB since half of the requests.
+which is measured in the same run (harness/forcing.py); where no log probabilities told the tokens, it is the cut of the
+text that misses by the least. At most half may stay unjudged. As a check of the check, answers are judged as
+if they had been given to the next prompt. Answers under a schema have to satisfy it. At the end no request may be left,
+and resident memory must not have grown by more than 24 MiB since half of the requests.
 
 Exits with 1 if anything of this fails. `--set NAME=VALUE` passes options to the client. Needs numpy and jsonschema.
 """
@@ -339,7 +339,7 @@ def judge(path: str, cases: Sequence[Case], n_threads: int | None) -> dict[str, 
     with Judge(path, N_CTX + max(LENGTHS), n_threads) as judge:
         by_bytes, ends = judge.tokens_by_bytes(), judge.ends()
         known: list[tuple[tuple[int, ...], tuple[int, ...], bool, bool]] = []
-        found: dict[tuple[tuple[int, ...], bytes, bool], tuple[int, ...] | None] = {}
+        found: dict[Case, tuple[int, ...] | None] = {}
         n_unknown = 0
         for case in cases:
             answer: tuple[int, ...] | None
@@ -353,11 +353,10 @@ def judge(path: str, cases: Sequence[Case], n_threads: int | None) -> dict[str, 
                 # Half of a character, whose bytes the text does not tell.
                 answer = None
             else:
-                if (case.prompt, case.text, case.ignores_ends) not in found:
-                    found[case.prompt, case.text, case.ignores_ends] = judge.spelled(
-                        case.prompt, case.text, by_bytes, ends if case.ignores_ends else ()
-                    )
-                answer = found[case.prompt, case.text, case.ignores_ends]
+                if case not in found:
+                    end, banned = ends if case.has_ended else (), ends if case.ignores_ends else ()
+                    found[case] = judge.spelled(case.prompt, case.text, by_bytes, end, banned)
+                answer = found[case]
             if answer is None:
                 n_unknown += 1
             elif answer or case.has_ended:
@@ -425,6 +424,7 @@ def main() -> int:
         found[layout] = {**seen, "verdict": verdict}
         print(json.dumps({layout: {**found[layout], "wrong": seen["wrong"][:10]}}, indent=1))
         failed |= bool(seen["wrong"] or verdict["beyond the margin"])
+        failed |= verdict["not judged"] > verdict["answers"]
         failed |= 10 * verdict["somebody else's within the margin"] > verdict["somebody else's"]
     if arguments.json:
         arguments.json.write_text(json.dumps({"facts": facts, "layouts": found}, indent=1))

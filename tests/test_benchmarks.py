@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -185,11 +186,39 @@ def test_a_token_that_was_not_to_be_chosen_is_no_rival(tmp_path: Path) -> None:
         assert judge.deficits(prompt, [second], banned=[first]).max() == 0
 
 
-def test_a_text_is_cut_into_the_tokens_that_the_model_would_choose(tmp_path: Path) -> None:
+def test_a_text_is_cut_where_its_worst_token_misses_by_the_least(tmp_path: Path) -> None:
+    prompt = [1, *range(3, 60)]
+    choose = random.Random(1)
+    n_not_by_the_likeliest = 0
+    with Judge(str(tiny_llama(tmp_path / "tiny.gguf")), n_ctx=256, n_threads=1) as judge:
+        candidates = judge.logits(prompt, [])[0].argsort()[::-1][:20].tolist()
+        for _ in range(20):
+            spellings = {b"a", b"b", b"ab", b"ba", b"aa", b"aba"}
+            by_bytes = dict(zip(sorted(spellings), choose.sample(candidates, len(spellings)), strict=True))
+            end = choose.sample(candidates, 1) if choose.random() < 0.5 else []
+            text = bytes(choose.choice(b"ab") for _ in range(6))
+            worst = {cut: float(judge.deficits(prompt, cut, end=end).max()) for cut in cuts_of(text, by_bytes) if cut}
+            found = judge.spelled(prompt, text, by_bytes, end)
+            assert found is not None
+            assert worst[found] == pytest.approx(min(worst.values()), abs=1e-3)
+            first = {cut[0] for cut in worst}
+            n_not_by_the_likeliest += found[0] != max(first, key=lambda token: -candidates.index(token))
+        assert n_not_by_the_likeliest > 0
+        assert judge.spelled(prompt, b"abc", by_bytes) is None
+
+
+def cuts_of(text: bytes, by_bytes: dict[bytes, int]) -> list[tuple[int, ...]]:
+    if not text:
+        return [()]
+    sizes = [size for size in range(1, len(text) + 1) if text[:size] in by_bytes]
+    return [(by_bytes[text[:size]], *rest) for size in sizes for rest in cuts_of(text[size:], by_bytes)]
+
+
+def test_the_cut_of_a_text_follows_nearly_equal_tokens(tmp_path: Path) -> None:
     prompt = [1, *range(3, 60)]
     with Judge(str(tiny_llama(tmp_path / "tiny.gguf")), n_ctx=256, n_threads=1) as judge:
-        a, b, *_ = judge.logits(prompt, [])[0].argsort()[::-1].tolist()
-        # One spelling is the beginning of the other: the likelier token is taken, not the longer.
-        assert judge.spelled(prompt, b"aba", {b"a": a, b"ab": b, b"ba": 7}) == (a, 7)
-        assert judge.spelled(prompt, b"aba", {b"a": b, b"ab": a, b"ba": 7}) == (a, b)
-        assert judge.spelled(prompt, b"abc", {b"a": b, b"ab": a}) is None
+        dot, dots, *_, unlikely = judge.logits(prompt, [])[0].argsort()[::-1].tolist()
+        behind = int(judge.logits(prompt, [dots])[-1].argmax())
+        # By the likeliest alone it were (dot, unlikely, behind).
+        by_bytes = {b".": dot, b"...": dots, b"..": unlikely, b" it": behind}
+        assert judge.spelled(prompt, b"... it", by_bytes) == (dots, behind)

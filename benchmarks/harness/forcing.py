@@ -7,6 +7,7 @@ the same tokens move when they are computed in other chunks, and beside another 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 # Prompts come in parts of a step's budget and behind a copied prefix, and answers token by token.
 CHUNKS = (512, 33, 8, 1)
+
+# How long the cut of a text is looked for, in decoded tokens beyond one for each byte.
+MOST_WRONG_STEPS = 100
 
 
 class Judge:
@@ -134,43 +138,68 @@ class Judge:
         return np.frombuffer(data, dtype=np.float32).copy()
 
     def spelled(
-        self, prompt: Sequence[int], text: bytes, by_bytes: Mapping[bytes, int], banned: Sequence[int] = ()
+        self,
+        prompt: Sequence[int],
+        text: bytes,
+        by_bytes: Mapping[bytes, int],
+        end: Sequence[int] = (),
+        banned: Sequence[int] = (),
     ) -> tuple[int, ...] | None:
         """Return the tokens of an answer whose text alone is known: a text can be cut into tokens in several ways.
 
-        Of the tokens that the rest of the text begins with it takes the most likely one, again and again; but first
-        those without a spelling, where they are the most likely of all.
+        It is the cut whose worst token misses the largest logit by the least, so that where two are nearly as likely
+        ("." and "...") what comes behind decides. Tokens without a spelling may lie between, where none is more likely.
 
         Args:
             prompt: Tokens.
             text: The answer.
             by_bytes: The token of each spelling.
+            end: Tokens one of which ended the answer; empty: it did not end by itself.
             banned: Tokens that were not to be chosen.
 
         Returns:
-            Tokens, or `None` where the rest of the text begins with none.
+            Tokens, or `None` where no cut exists.
         """
-        self._clear()
         longest = max(map(len, by_bytes))
-        tokens: list[int] = []
-        part, start = list(prompt), 0
-        while text:
-            places = [(token, start + row, (0,)) for row, token in enumerate(part)]
-            start += len(part)
-            [logits] = self._decode(places, start - 1)
+        # The worst deficit, how much text is left, tokens, and whether they have ended. Of equals the furthest first.
+        cuts: list[tuple[float, int, tuple[int, ...], bool]] = [(0.0, len(text), (), False)]
+        self._clear()
+        computed: list[int] = []
+        n_steps = 0
+        while cuts:
+            worst, n_left, tokens, has_ended = heapq.heappop(cuts)
+            rest = text[len(text) - n_left :]
+            if has_ended or not (rest or end):
+                return tokens
+            logits = self._logits_behind([*prompt, *tokens], computed)
             logits[list(banned)] = -np.inf
             likeliest = int(logits.argmax())
-            sizes = [size for size in range(1, min(longest, len(text)) + 1) if text[:size] in by_bytes]
+            missed = logits[likeliest] - logits
+            n_steps += 1
+            if n_steps > len(text) + MOST_WRONG_STEPS:
+                # Nobody's answer: any cut shows it.
+                cuts.clear()
+            sizes = range(1, min(longest, n_left) + 1)
+            nexts = [(by_bytes[rest[:size]], size) for size in sizes if rest[:size] in by_bytes]
             if likeliest in self._silent and len(tokens) < len(prompt):
-                part = [likeliest]
-            elif sizes:
-                size = max(sizes, key=lambda size: float(logits[by_bytes[text[:size]]]))
-                part = [by_bytes[text[:size]]]
-                text = text[size:]
-            else:
-                return None
-            tokens += part
-        return tuple(tokens)
+                nexts.append((likeliest, 0))
+            for token, size in nexts:
+                heapq.heappush(cuts, (max(worst, float(missed[token])), n_left - size, (*tokens, token), False))
+            if end and not rest:
+                heapq.heappush(cuts, (max(worst, float(missed[list(end)].min())), 0, tokens, True))
+        return None
+
+    def _logits_behind(self, tokens: list[int], computed: list[int]) -> NDArray[np.float32]:
+        """Return the logits behind tokens, of which the context holds those `computed`, and make it hold all."""
+        n_kept = 0
+        while n_kept < min(len(computed), len(tokens) - 1) and computed[n_kept] == tokens[n_kept]:
+            n_kept += 1
+        if not lib.llama_memory_seq_rm(lib.llama_get_memory(self._context), 0, n_kept, -1):
+            self._clear()
+            n_kept = 0
+        computed[:] = tokens
+        places = [(token, n_kept + row, (0,)) for row, token in enumerate(tokens[n_kept:])]
+        return self._decode(places, len(tokens) - 1)[0]
 
     def deficits(
         self, prompt: Sequence[int], answer: Sequence[int], end: Sequence[int] = (), banned: Sequence[int] = ()
