@@ -1,7 +1,7 @@
 """What guessing tokens gains where text repeats, and costs where it does not.
 
     python benchmarks/speculative.py [--rounds 5] [--tokens 192] [--streams 1,4] [--only edit,repeat]
-                                     [--draft-model FILE] [--json FILE]
+                                     [--draft-model FILE | --draft-layers N] [--json FILE]
 
 One client answers everything, greedily; each request says whether it is guessed for, and requests with and without take
 turns (without, with, without, ...), so that a machine that slows down slows both. Cases:
@@ -10,7 +10,8 @@ turns (without, with, without, ...), so that a machine that slows down slows bot
     repeat      a program that the prompt has twice, a third time: n-grams of the prompt
     story       free text: next to nothing can be guessed
     noise       free text with a prediction that is wrong in every token
-    draft       free text by a second model (`--draft-model`)
+    draft       free text by a second model (`--draft-model`, or the first N of the model's own layers: as dear as a
+                smaller model, and nearly always wrong)
 
 Printed are tokens a second without and with guesses, their ratio within a round, and how many of the guessed tokens
 were right. The bars: `story`, `noise` and `draft` at least 0.95. What could be had at most:
@@ -23,11 +24,13 @@ import argparse
 import asyncio
 import json
 import statistics
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.cut_model import write_first_layers
 from harness.figures import describe, print_facts, spread
 
 from llama_async import AsyncLlama
@@ -189,16 +192,22 @@ def main() -> None:
     parser.add_argument("--streams", default="1,4")
     parser.add_argument("--only", help="names of cases, with commas")
     parser.add_argument("--model", type=Path, default=None)
-    parser.add_argument("--draft-model", type=Path, default=None)
+    draft = parser.add_mutually_exclusive_group()
+    draft.add_argument("--draft-model", type=Path, default=None)
+    draft.add_argument("--draft-layers", type=int, default=0)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     arguments.model = arguments.model or default_model_path()
     print_facts(describe(arguments.model))
     results: dict[str, Any] = {}
-    for n_streams in (int(n) for n in arguments.streams.split(",")):
-        measured = asyncio.run(measure(arguments, n_streams))
-        show(n_streams, measured)
-        results[str(n_streams)] = [asdict(case) for case in measured]
+    with tempfile.TemporaryDirectory() as directory:
+        if arguments.draft_layers:
+            arguments.draft_model = Path(directory) / "draft.gguf"
+            write_first_layers(arguments.model, arguments.draft_layers, arguments.draft_model)
+        for n_streams in (int(n) for n in arguments.streams.split(",")):
+            measured = asyncio.run(measure(arguments, n_streams))
+            show(n_streams, measured)
+            results[str(n_streams)] = [asdict(case) for case in measured]
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

@@ -19,6 +19,7 @@ sys.path.append(str(BENCHMARKS))
 
 from compare import load, picture  # noqa: E402
 from harness.bars import judge  # noqa: E402
+from harness.cut_model import write_first_layers  # noqa: E402
 from harness.figures import percentile, spread  # noqa: E402
 from harness.forcing import Judge  # noqa: E402
 from harness.plot import draw  # noqa: E402
@@ -133,6 +134,20 @@ def test_soak_judges_every_answer(tmp_path: Path) -> None:
         assert seen["wrong"] == []
         assert seen["verdict"]["different answers"] > 10
         assert seen["verdict"]["worst"] <= seen["verdict"]["margin"]
+
+
+def test_first_layers_are_a_model_of_the_same_vocabulary(tmp_path: Path) -> None:
+    whole, cut = tiny_llama(tmp_path / "whole.gguf"), tmp_path / "cut.gguf"
+    write_first_layers(whole, 1, cut)
+    prompt = [1, *range(3, 60)]
+    logits = []
+    for path in (whole, cut):
+        with Judge(str(path), n_ctx=256, n_threads=1) as judge:
+            logits.append(judge.logits(prompt, [])[0])
+    assert logits[0].shape == logits[1].shape
+    assert np.abs(logits[0] - logits[1]).max() > 1
+    with pytest.raises(SystemExit, match=r"has \d+ layers"):
+        write_first_layers(cut, 1, tmp_path / "none.gguf")
 
 
 def run_benchmark(name: str, *arguments: str) -> str:
