@@ -42,6 +42,10 @@ void * operator new(std::size_t size) {
     return memory;
 }
 
+void * operator new(std::size_t size, const std::nothrow_t &) noexcept {
+    return fails() ? nullptr : std::malloc(size > 0 ? size : 1);
+}
+
 void operator delete(void * memory) noexcept {
     std::free(memory);
 }
