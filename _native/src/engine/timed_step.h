@@ -50,8 +50,7 @@ class StepTurn {
 };
 
 // `compute` calls llama_decode or llama_encode on `ctx`, and may be given the turn. `aborted` is set by the context's abort
-// callback: what upstream
-// logs of such a step is no error.
+// callback: what upstream logs of such a step is no error.
 template <typename F>
 TimedStep timed_step(llama_context * ctx, const ComputeGate::Owner & owner, std::atomic<bool> & aborted, const F & compute) {
     TimedStep step = { 0, 0 };
